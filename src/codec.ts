@@ -1,0 +1,129 @@
+/**
+ * Codecs turn the bytes a store holds into values and back.
+ *
+ * A decoder that throws is not a failure of the watcher: the store keeps the bytes, the one `get()` concerned
+ * rejects with `EV_DECODE` (which has key, bytes and cause), and everything else goes on.
+ */
+
+import { mustBe } from "./internal/arguments.ts";
+
+/** Decodes the bytes stored under `key`; throws when they are not a `T`. It must not keep or change the array. */
+export type Decode<out T> = (bytes: Uint8Array, key: string) => T;
+
+/** How values of type `T` are stored. */
+export interface Codec<in out T> {
+  /** Decodes the bytes stored under `key`; throws when they are not a `T`. */
+  decode(bytes: Uint8Array, key: string): T;
+  /** Encodes `value` for storing it under `key`; throws when it cannot be stored. */
+  encode(value: T, key: string): Uint8Array;
+}
+
+/**
+ * The part of the Standard Schema interface that is used here; see https://standardschema.dev. Validators such as
+ * Zod, Valibot and ArkType implement it.
+ */
+export interface StandardSchemaV1<Input = unknown, Output = Input> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+
+/** What a schema says of a value: the value it becomes, or why it is refused. */
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: ReadonlyArray<StandardIssue> };
+
+/** One reason why a schema refuses a value, and where in it. */
+export interface StandardIssue {
+  readonly message: string;
+  readonly path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined;
+}
+
+/** The type a schema takes. */
+export type InferInput<S extends StandardSchemaV1> = NonNullable<S["~standard"]["types"]>["input"];
+/** The type a schema gives. */
+export type InferOutput<S extends StandardSchemaV1> = NonNullable<S["~standard"]["types"]>["output"];
+
+/**
+ * Bytes as they are. Both directions copy, so that neither side can change what the other holds.
+ */
+export const bytes: Codec<Uint8Array> = {
+  decode: (stored) => stored.slice(),
+  encode(value) {
+    if (!(value instanceof Uint8Array)) throw mustBe("value", "a Uint8Array", value);
+    return value.slice();
+  },
+};
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const utf8 = new TextEncoder();
+
+/** UTF-8 text. Bytes that are not UTF-8 are rejected, a lone surrogate is a `TypeError`. */
+export const text: Codec<string> = {
+  decode: (stored) => strictUtf8.decode(stored),
+  encode(value) {
+    if (typeof value !== "string") throw mustBe("value", "a string", value);
+    if (hasLoneSurrogate(value)) throw new TypeError("value holds a lone surrogate, which UTF-8 cannot store");
+    return utf8.encode(value);
+  },
+};
+
+/**
+ * JSON, in UTF-8. Without a schema the type is the caller's word, unchecked; with one (any Standard Schema: Zod,
+ * Valibot, ArkType, …) what was stored is validated when it is read, and what is written is validated before.
+ * A schema whose output is not a valid input does not type-check, since what it gives could not be written back.
+ *
+ * `decode` throws where the bytes are not JSON or the schema refuses them; `encode` throws a `TypeError` for what
+ * JSON cannot hold (`undefined`, a function, a symbol, a BigInt, a cycle) and for what the schema refuses. A schema
+ * that validates asynchronously is a `TypeError`.
+ *
+ * @example
+ * ```ts
+ * import { json } from "event-value";
+ *
+ * const codec = json<{ host: string; port: number }>();
+ * const stored = codec.encode({ host: "db1", port: 5432 }, "services/db");
+ * console.log(codec.decode(stored, "services/db").port); // 5432
+ * ```
+ */
+export function json<T>(): Codec<T>;
+export function json<S extends StandardSchemaV1>(
+  schema: S & (InferOutput<S> extends InferInput<S> ? unknown : "the schema's output is not a valid input"),
+): Codec<InferOutput<S>>;
+export function json(schema?: StandardSchemaV1): Codec<unknown> {
+  if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
+    throw mustBe("schema", "a Standard Schema", schema);
+  }
+  const checked = (value: unknown): unknown => (schema === undefined ? value : validate(schema, value));
+  return {
+    decode: (stored) => checked(JSON.parse(strictUtf8.decode(stored))),
+    encode(value) {
+      checked(value);
+      const encoded = JSON.stringify(value) as string | undefined;
+      if (encoded === undefined) throw mustBe("value", "something JSON can hold", value);
+      return utf8.encode(encoded);
+    },
+  };
+}
+
+function validate(schema: StandardSchemaV1, value: unknown): unknown {
+  const result = schema["~standard"].validate(value);
+  if (result instanceof Promise) {
+    result.catch(() => {});
+    throw new TypeError("schema validates asynchronously; a codec needs one that validates at once");
+  }
+  if (result.issues === undefined) return result.value;
+  throw new TypeError(result.issues.map(explain).join("; ") || "the schema refused the value");
+}
+
+function explain(issue: StandardIssue): string {
+  const path = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
+  return path === undefined || path === "" ? issue.message : `${path}: ${issue.message}`;
+}
+
+function hasLoneSurrogate(value: string): boolean {
+  return /\p{Surrogate}/u.test(value);
+}

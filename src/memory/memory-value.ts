@@ -1,0 +1,160 @@
+/**
+ * A value in memory: a version counter, not queues.
+ *
+ * The value holds the newest datum and counts its sets; a watcher holds the count of the one it was given last.
+ * Comparing the two tells all there is to know, so nothing is queued and nothing can grow, and watchers that do not
+ * wait cost a `set` nothing: the value does not even know them.
+ */
+import { EventValueError } from "../errors.ts";
+import { checkFunction, checkOptions, checkValue } from "../internal/arguments.ts";
+import { checkWatchOptions, ENDED, NOTHING, PullWatcher, WaitList } from "../internal/pull-watcher.ts";
+import type { Value, Watcher, WatchOptions } from "../watchable.ts";
+
+/**
+ * A value in memory, set by anybody who holds it and watched by any number of consumers.
+ *
+ * `Unset` is what `current` is before the first set: `undefined`, or nothing where there is an initial value.
+ *
+ * @example
+ * ```ts
+ * import { MemoryValue } from "event-value";
+ *
+ * const temperature = new MemoryValue<number>();
+ * using watcher = temperature.watch();
+ * temperature.set(20);
+ * temperature.set(21);
+ * console.log(await watcher.get()); // 21
+ * ```
+ */
+export interface MemoryValue<in out T, out Unset = undefined> extends Value<T> {
+  /** The newest value, without watching. */
+  readonly current: T | Unset;
+  /** Whether there is a value. An initial one counts, also if it is `undefined`. */
+  readonly isSet: boolean;
+  /** How many watchers are open. */
+  readonly watcherCount: number;
+  /**
+   * Sets the value, and wakes the watchers that wait for it; its cost is in proportion to their number. Setting an
+   * equal value counts: `distinctUntilChanged` is there for who does not want that.
+   *
+   * @throws TypeError where `value` is a promise or other thenable.
+   * @throws {@link EventValueError} `EV_CLOSED` once the value is closed.
+   */
+  set(value: T): void;
+  /** Sets the value to what `change` makes of the current one, and returns it. Throws as `set`, and what `change` throws. */
+  update(change: (current: T | Unset) => T): T;
+  /**
+   * Opens a watcher.
+   *
+   * @throws {@link EventValueError} `EV_CLOSED` once the value is closed.
+   */
+  watch(options?: WatchOptions): Watcher<T>;
+  /**
+   * Ends the value: watchers that lack the newest value are still given it, once; then their gets reject with
+   * `EV_CLOSED` and their loops end. Closing again does nothing.
+   */
+  close(): void;
+}
+
+/** Makes a {@link MemoryValue}: with an initial value, or unset. */
+export interface MemoryValueConstructor {
+  new <T>(options: { initial: T }): MemoryValue<T, never>;
+  new <T>(options?: { initial: T }): MemoryValue<T>;
+  readonly prototype: MemoryValue<unknown>;
+}
+
+/** What a watcher sees of its value. */
+interface Source<out T> {
+  readonly datum: T | undefined;
+  readonly version: number;
+  readonly ended: boolean;
+  readonly waiting: WaitList;
+  watcherCount: number;
+}
+
+const initialOption: readonly string[] = ["initial"];
+
+export const MemoryValue: MemoryValueConstructor = class MemoryValue<T> implements Value<T>, Source<T> {
+  /** The newest value; meaningless while `version` is 0. */
+  datum: T | undefined = undefined;
+  /** How often the value was set. */
+  version = 0;
+  ended = false;
+  watcherCount = 0;
+  readonly waiting: WaitList = new WaitList();
+
+  constructor(options?: { initial: T }) {
+    checkOptions(options, initialOption, "new MemoryValue()");
+    if (options !== undefined && "initial" in options) this.set(options.initial);
+  }
+
+  get current(): T | undefined {
+    return this.datum;
+  }
+
+  get isSet(): boolean {
+    return this.version > 0;
+  }
+
+  set(value: T): void {
+    checkValue(value);
+    if (this.ended) throw valueEnded();
+    this.datum = value;
+    this.version++;
+    if (this.waiting.size > 0) this.waiting.wake();
+  }
+
+  update(change: (current: T | undefined) => T): T {
+    checkFunction(change, "update(): change");
+    if (this.ended) throw valueEnded();
+    const value = change(this.datum);
+    this.set(value);
+    return value;
+  }
+
+  watch(options?: WatchOptions): Watcher<T> {
+    checkWatchOptions(options);
+    if (this.ended) throw valueEnded();
+    this.watcherCount++;
+    const watcher = new MemoryWatcher(this);
+    return options === undefined ? watcher : watcher.closeOn(options.signal);
+  }
+
+  close(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.waiting.wake();
+  }
+} as MemoryValueConstructor;
+
+class MemoryWatcher<T> extends PullWatcher<T> {
+  /** Null once closed, so that a closed watcher keeps nothing alive. */
+  #value: Source<T> | null;
+  /** The version it was given last. */
+  #seen = 0;
+
+  constructor(value: Source<T>) {
+    super();
+    this.#value = value;
+  }
+
+  protected override get waiting(): WaitList {
+    return this.#value!.waiting;
+  }
+
+  protected override poll(): unknown {
+    const value = this.#value!;
+    if (this.#seen === value.version) return value.ended ? ENDED : NOTHING;
+    this.#seen = value.version;
+    return value.datum;
+  }
+
+  protected override detach(): void {
+    this.#value!.watcherCount--;
+    this.#value = null;
+  }
+}
+
+function valueEnded(): EventValueError {
+  return new EventValueError("EV_CLOSED", "the value is closed");
+}

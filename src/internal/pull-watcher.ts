@@ -81,7 +81,7 @@ const getOptions = ["signal", "filter", "backlogOnly"] as const;
 const watchOptions = ["signal"] as const;
 
 /** Options of any get. */
-interface AskOptions {
+export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
   readonly backlogOnly?: boolean | undefined;
   readonly filter?: ((value: unknown) => boolean) | undefined;
@@ -148,9 +148,9 @@ export abstract class PullWatcher<out T> extends Link implements Watcher<T> {
    * An iterator over gets. Written by hand: an async generator cannot give up a pending `await`
    * when the loop is left, and takes 5.4 hops a value where this takes 2.7.
    */
-  protected iterate(): AsyncIterableIterator<unknown, undefined> {
+  protected iterate(ask = (iterating: boolean): Promise<unknown> => this.ask(iterating)): AsyncIterableIterator<unknown, undefined> {
     const iterator: AsyncIterableIterator<unknown, undefined> = {
-      next: () => this.ask(true) as Promise<IteratorResult<unknown, undefined>>,
+      next: () => ask(true) as Promise<IteratorResult<unknown, undefined>>,
       return: () => {
         this.close();
         return Promise.resolve(done);

@@ -1,0 +1,157 @@
+/**
+ * Calls to the cluster: to whichever member answers, with a valid token, tried again as long as that is safe.
+ *
+ * One member is *current*; when it fails a call that another one might answer, the next becomes current. A call that
+ * changes the store is tried again only if the server certainly did not carry it out.
+ *
+ * It leaves to others what the answers mean, and watching.
+ */
+import { EventValueError } from "../errors.ts";
+import { follow } from "../internal/abort.ts";
+import { Backoff } from "../internal/backoff.ts";
+import { type Auth, Tokens } from "./auth.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { classify, maybeApplied, toEventValueError } from "./errors.ts";
+import { connect, type ConnectOptions, type Method, type Transport, TransportError } from "./transport.ts";
+
+export interface ClientOptions extends ConnectOptions {
+  readonly endpoints: readonly [Endpoint, ...Endpoint[]];
+  readonly auth: Auth | undefined;
+  /** How long a member may take to answer before another is asked. */
+  readonly requestTimeoutMs: number;
+}
+
+/** Options of {@link Client.call}. */
+export interface ClientCallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The key to name in errors. */
+  readonly key?: string | undefined;
+  readonly deadlineMs?: number | undefined;
+}
+
+/** A member to talk to, and the token to talk with. */
+export interface Access {
+  readonly transport: Transport;
+  readonly token: string | undefined;
+}
+
+export class Client {
+  readonly #transports: readonly Transport[];
+  readonly #tokens: Tokens | undefined;
+  readonly #requestTimeoutMs: number;
+  readonly #closing = new AbortController();
+  #current: number;
+  /** Told of every failed attempt that will be repeated. */
+  onFailure: (error: TransportError, transport: Transport) => void = () => {};
+
+  constructor({ endpoints, auth, requestTimeoutMs, ...connecting }: ClientOptions) {
+    this.#transports = endpoints.map((endpoint) => connect(endpoint, connecting));
+    this.#tokens = auth === undefined ? undefined : new Tokens(auth);
+    this.#requestTimeoutMs = requestTimeoutMs;
+    // Clients spread over the members.
+    this.#current = Math.floor(Math.random() * endpoints.length);
+  }
+
+  /** Aborted when the client is closed, with an `EV_CLOSED`. */
+  get closed(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** Ends all calls with `EV_CLOSED`, and leaves no timer and no socket. */
+  close(): void {
+    if (this.closed.aborted) return;
+    this.#closing.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
+    for (const transport of this.#transports) transport.close();
+  }
+
+  /**
+   * Calls `method` until a member has answered.
+   *
+   * @throws `signal.reason`; `EV_CLOSED`; `EV_UNAVAILABLE` where a write may have been carried out and its answer was
+   *   lost; {@link EventValueError} for what the store refused.
+   */
+  async call<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: ClientCallOptions = {},
+  ): Promise<Response> {
+    try {
+      return await this.attempt(method, request, options);
+    } catch (error) {
+      throw error instanceof TransportError ? toEventValueError(error, { key: options.key, write: method.write }) : error;
+    }
+  }
+
+  /** As {@link call}, but refusals are the `TransportError` they came as. */
+  async attempt<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    { signal, deadlineMs = this.#requestTimeoutMs }: ClientCallOptions,
+  ): Promise<Response> {
+    const stop = new AbortController();
+    const following = [follow(stop, signal), follow(stop, this.closed)];
+    const backoff = new Backoff();
+    /** Members asked since the last wait. */
+    let asked = 0;
+    let renewed = false;
+    try {
+      for (;;) {
+        stop.signal.throwIfAborted();
+        const access = await this.access(stop.signal);
+        const { transport, token } = access;
+        try {
+          return await transport.unary(method, request, { signal: stop.signal, token, deadlineMs });
+        } catch (error) {
+          stop.signal.throwIfAborted();
+          if (!(error instanceof TransportError)) throw error;
+          const { kind } = classify(error);
+          if (kind === "auth" && this.#tokens !== undefined && !renewed) {
+            this.expire(access);
+            renewed = true;
+            continue;
+          }
+          if (kind !== "transient" || (method.write && maybeApplied(error))) throw error;
+          this.leave(transport, error);
+        }
+        if (++asked < this.#transports.length) continue;
+        asked = 0;
+        await backoff.wait(stop.signal);
+      }
+    } finally {
+      for (const entry of following) entry.unlink();
+    }
+  }
+
+  /** The current member with a valid token, which is asked for if need be. */
+  async access(signal: AbortSignal): Promise<Access> {
+    const backoff = new Backoff();
+    for (;;) {
+      const transport = this.#transports[this.#current] as Transport;
+      if (this.#tokens === undefined) return { transport, token: undefined };
+      try {
+        return { transport, token: await this.#tokens.get(transport, this.#requestTimeoutMs, signal) };
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof TransportError) || classify(error).kind !== "transient") throw error;
+        this.leave(transport, error);
+        await backoff.wait(signal);
+      }
+    }
+  }
+
+  /** The token of `access` was refused: the next access has another. */
+  expire(access: Access): void {
+    if (access.token !== undefined) this.#tokens?.expire(access.token);
+  }
+
+  /** Whether there are tokens that may expire. */
+  get authenticates(): boolean {
+    return this.#tokens !== undefined;
+  }
+
+  /** `transport` failed: unless somebody has seen to that before, another member becomes current. */
+  leave(transport: Transport, error: TransportError): void {
+    if (this.#transports[this.#current] === transport) this.#current = (this.#current + 1) % this.#transports.length;
+    this.onFailure(error, transport);
+  }
+}

@@ -1,0 +1,3 @@
+export { EtcdKeyspace } from "./keyspace.ts";
+export type { EtcdKeyspaceOptions } from "./keyspace.ts";
+export type { TlsOptions } from "./transport.ts";

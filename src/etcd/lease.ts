@@ -1,0 +1,222 @@
+/**
+ * Leases: granted, kept alive on one stream for all leases of a keyspace, revoked.
+ *
+ * A lease is kept alive three times within its TTL. It counts as lost when the server says so, or when the TTL has
+ * passed since the *sending* of the last keepalive that was answered: the server's own count began after that, so
+ * the lease is never thought alive when it is not, as long as the event loop is not blocked. Time is the monotonic
+ * clock's.
+ */
+import { errorOf } from "../errors.ts";
+import { Backoff } from "../internal/backoff.ts";
+import { asyncDisposable } from "../internal/dispose.ts";
+import type { Lease } from "../keyspace.ts";
+import type { Client } from "./client.ts";
+import { classify } from "./errors.ts";
+import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from "./proto/generated/etcd.ts";
+import { leaseGrant, leaseKeepAlive, leaseRevoke } from "./proto/methods.ts";
+import { type Duplex, TransportError } from "./transport.ts";
+
+/** A grant whose answer was lost may be repeated: the lease nobody knows of expires by itself. */
+const grant = { ...leaseGrant, write: false };
+/** Revoking twice is revoking. */
+const revoke = { ...leaseRevoke, write: false };
+
+/** How long closing a keyspace waits for its leases to be revoked; they expire by themselves otherwise. */
+const revokeOnCloseMs = 2000;
+
+/** Grants leases and keeps them alive. */
+export class Leases {
+  readonly #client: Client;
+  readonly #leases = new Map<string, EtcdLease>();
+  #stream: Duplex<LeaseKeepAliveRequest> | undefined;
+  #opening = false;
+  readonly #backoff = new Backoff();
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  async grant(ttlMs: number, signal: AbortSignal | undefined): Promise<Lease> {
+    for (;;) {
+      const sent = performance.now();
+      const { id, ttl } = await this.#client.call(grant, { ttl: Math.ceil(ttlMs / 1000), id: undefined }, { signal });
+      // What took longer to answer than the lease lives is no lease.
+      if (performance.now() < sent + ttl * 1000) {
+        const lease = new EtcdLease(id, ttl * 1000, sent, this);
+        this.#leases.set(id, lease);
+        this.#open();
+        return lease;
+      }
+    }
+  }
+
+  /** Sends a keepalive, now or as soon as there is a stream. */
+  keepAlive(lease: EtcdLease): void {
+    if (this.#stream === undefined) this.#open();
+    else this.#send(this.#stream, lease);
+  }
+
+  /** The lease needs no more keepalives. */
+  forget(id: string): void {
+    this.#leases.delete(id);
+    if (this.#leases.size > 0 || this.#stream === undefined) return;
+    this.#stream.close();
+    this.#stream = undefined;
+  }
+
+  async revoke(id: string, signal?: AbortSignal): Promise<void> {
+    try {
+      await this.#client.attempt(revoke, { id }, { signal });
+    } catch (error) {
+      if (error instanceof TransportError && classify(error).code === "EV_LEASE_NOT_FOUND") return;
+      throw error;
+    }
+  }
+
+  /** Revokes all leases, as far as the store can be reached. */
+  async close(): Promise<void> {
+    const leases = [...this.#leases.values()];
+    if (leases.length === 0) return;
+    const late = AbortSignal.timeout(revokeOnCloseMs);
+    await Promise.allSettled(leases.map((lease) => lease.end(late)));
+  }
+
+  #send(stream: Duplex<LeaseKeepAliveRequest>, lease: EtcdLease): void {
+    lease.sent(performance.now());
+    stream.send({ id: lease.id });
+  }
+
+  #open(): void {
+    if (this.#stream !== undefined || this.#opening) return;
+    this.#opening = true;
+    void this.#openStream();
+  }
+
+  async #openStream(): Promise<void> {
+    const { closed } = this.#client;
+    try {
+      const { transport, token } = await this.#client.access(closed);
+      if (this.#leases.size === 0) return;
+      const stream = transport.duplex(
+        leaseKeepAlive,
+        {
+          message: (answer) => this.#answered(answer),
+          end: (error) => {
+            if (this.#stream !== stream) return;
+            this.#stream = undefined;
+            if (classify(error).kind === "auth") this.#client.expire({ transport, token });
+            this.#client.leave(transport, error);
+            void this.#reopen();
+          },
+        },
+        { token },
+      );
+      this.#stream = stream;
+      for (const lease of this.#leases.values()) {
+        lease.unanswered();
+        this.#send(stream, lease);
+      }
+    } catch {
+      // Credentials were refused, or the keyspace is closed: a lease is lost when its time is over.
+      if (!closed.aborted) void this.#reopen();
+    } finally {
+      this.#opening = false;
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#backoff.wait(this.#client.closed).catch(() => {});
+    if (!this.#client.closed.aborted && this.#leases.size > 0) this.#open();
+  }
+
+  #answered({ id, ttl }: LeaseKeepAliveResponse): void {
+    this.#backoff.reset();
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return;
+    if (ttl > 0) lease.answered(ttl * 1000);
+    else lease.lose("the store says that it has expired or was revoked");
+  }
+}
+
+class EtcdLease implements Lease {
+  declare [Symbol.asyncDispose]: () => Promise<void>;
+  readonly id: string;
+  readonly #leases: Leases;
+  readonly #lost = new AbortController();
+  /** When the keepalives were sent that are not answered, oldest first. Answers come in that order. */
+  #unanswered: number[] = [];
+  #ttlMs: number;
+  #expiry: NodeJS.Timeout;
+  #next: NodeJS.Timeout;
+  #ended: Promise<void> | undefined;
+
+  static {
+    asyncDisposable(EtcdLease.prototype);
+  }
+
+  constructor(id: string, ttlMs: number, granted: number, leases: Leases) {
+    this.id = id;
+    this.#leases = leases;
+    this.#ttlMs = ttlMs;
+    this.#expiry = this.#expireAt(granted + ttlMs);
+    this.#next = this.#keepAliveIn(ttlMs / 3);
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  close(): Promise<void> {
+    return this.end();
+  }
+
+  /** Revokes the lease; gives up when `signal` is aborted. */
+  end(signal?: AbortSignal): Promise<void> {
+    this.#ended ??= this.#lost.signal.aborted ? Promise.resolve() : this.#revoke(signal);
+    return this.#ended;
+  }
+
+  async #revoke(signal: AbortSignal | undefined): Promise<void> {
+    this.#stop();
+    await this.#leases.revoke(this.id, signal);
+  }
+
+  sent(at: number): void {
+    this.#unanswered.push(at);
+  }
+
+  /** What was sent on another stream will not be answered. */
+  unanswered(): void {
+    this.#unanswered = [];
+  }
+
+  answered(ttlMs: number): void {
+    const sent = this.#unanswered.shift();
+    if (sent === undefined) return;
+    this.#ttlMs = ttlMs;
+    clearTimeout(this.#expiry);
+    this.#expiry = this.#expireAt(sent + ttlMs);
+  }
+
+  lose(why: string): void {
+    this.#stop();
+    this.#lost.abort(errorOf("EV_LEASE_NOT_FOUND", `lease ${this.id} is lost: ${why}`, {}));
+  }
+
+  #stop(): void {
+    clearTimeout(this.#expiry);
+    clearTimeout(this.#next);
+    this.#leases.forget(this.id);
+  }
+
+  #expireAt(at: number): NodeJS.Timeout {
+    return setTimeout(() => this.lose("no keepalive was answered within its time to live"), at - performance.now());
+  }
+
+  #keepAliveIn(ms: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#next = this.#keepAliveIn(this.#ttlMs / 3);
+      this.#leases.keepAlive(this);
+    }, ms);
+  }
+}

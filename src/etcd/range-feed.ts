@@ -1,0 +1,380 @@
+/**
+ * Keeps the log of one range up to date with etcd: list, then watch, then resume for ever.
+ *
+ * A feed begins with its first watcher and ends with its last one. Its state is the log and nothing else: at any
+ * moment the log holds the whole state at `log.revision`, and the next thing to do follows from that.
+ *
+ *     list ---------> follow ---------> probe ---------> follow …
+ *       ^   merge       |  stream lost    |
+ *       |               | compacted       | compacted, or another history
+ *       +---------------+-----------------+
+ *
+ * - *list* reads the range and merges it: what differs is delivered, and nothing else.
+ * - *follow* watches from the log's revision on. The watch starts *at* that revision, and what is not newer is
+ *   dropped: a watch that starts exactly at the compaction revision loses a delete there (3.4.23).
+ * - *probe* asks, before resuming, whether the log's revision can still be resumed from: 3.4.23 may swallow the
+ *   answer that it was compacted, and leave the watch alive with a gap.
+ *
+ * Freshness. A watcher that joins must be as fresh as a read that begins after it. The read lists no values: if the
+ * range holds nothing newer than the log's revision and as many keys as the log, then the log holds the state at
+ * the read's revision. Otherwise the watch will bring the rest, and the log is fresh when it has passed it.
+ *
+ * Errors. Lost connections and everything else that may pass are retried for as long as a watcher is open. What the
+ * store refuses for good rejects the gets that wait; the feed then rests until one asks again.
+ */
+import { EventValueError } from "../errors.ts";
+import { Backoff } from "../internal/backoff.ts";
+import { WaitList } from "../internal/pull-watcher.ts";
+import { ConflatingLog } from "../range/conflating-log.ts";
+import type { Feed } from "../range/feed.ts";
+import { failAll } from "../range/watchers.ts";
+import type { Client } from "./client.ts";
+import { classify, toEventValueError } from "./errors.ts";
+import type { Health } from "./health.ts";
+import { History } from "./history.ts";
+import { list, type StoreRange } from "./list.ts";
+import type { KeyNames } from "./namespace.ts";
+import type { ResponseHeader } from "./proto/generated/etcd.ts";
+import type { WatchEvent } from "./proto/hot-decoders.ts";
+import { range as rangeMethod } from "./proto/methods.ts";
+import { TransportError } from "./transport.ts";
+import type { WatchStream } from "./watch-stream.ts";
+
+/** What the feeds of a keyspace share. */
+export interface FeedContext {
+  readonly client: Client;
+  readonly stream: WatchStream;
+  readonly names: KeyNames;
+  readonly health: Health;
+}
+
+/** How a watch ended. */
+type Ending = "lost" | "compacted";
+
+export class RangeFeed implements Feed {
+  readonly log: ConflatingLog = new ConflatingLog();
+  readonly waiting: WaitList = new WaitList();
+  ended = false;
+  freshTo = 0;
+
+  readonly #context: FeedContext;
+  readonly #range: StoreRange;
+  readonly #history = new History();
+  readonly #stop = new AbortController();
+  readonly #onEmpty: () => void;
+  /** Whether the last watch was refused for want of a permission, with a token that may have expired. */
+  #refusedBefore = false;
+  #watchers = 0;
+  /** The number of the newest read that has begun. */
+  #begun = 0;
+  /** The newest read that somebody needs. */
+  #wanted = 0;
+  #loaded = false;
+  #checking = false;
+  /** Ends the watch, while there is one. */
+  #endWatch: ((ending: Ending) => void) | undefined;
+  /** Resumes a feed that rests after an error. */
+  #resume: (() => void) | undefined;
+  /** Called at each change of `log.revision`. */
+  readonly #onAdvance = new Set<() => void>();
+
+  constructor(context: FeedContext, range: StoreRange, onEmpty: () => void) {
+    this.#context = context;
+    this.#range = range;
+    this.#onEmpty = onEmpty;
+    void this.#run();
+  }
+
+  /** One more watcher; each is {@link released} once. */
+  entered(): this {
+    this.#watchers++;
+    return this;
+  }
+
+  released(): void {
+    if (--this.#watchers > 0) return;
+    this.#stop.abort();
+    this.#context.health.following(this, undefined);
+    this.#onEmpty();
+  }
+
+  /** The keyspace is closed: so are all watchers. */
+  end(): void {
+    this.ended = true;
+    this.#stop.abort();
+    this.waiting.wake();
+  }
+
+  demand(): number {
+    this.#wanted = this.#begun + 1;
+    if (this.#loaded) this.#check();
+    return this.#wanted;
+  }
+
+  asked(): void {
+    this.#resume?.();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    const backoff = new Backoff();
+    let next: "list" | "probe" | "follow" = "list";
+    let rewound = false;
+    // Whoever opened the feed may ask for something in the same turn: let the first read begin after that.
+    await Promise.resolve();
+    while (!signal.aborted) {
+      try {
+        if (next === "list") {
+          await this.#list(rewound);
+          next = "follow";
+        } else if (next === "probe") {
+          const found = await this.#probe();
+          rewound = found === "rewound";
+          next = found === "resumable" ? "follow" : "list";
+        } else {
+          const ending = await this.#follow(() => backoff.reset());
+          rewound = false;
+          next = ending === "lost" ? "probe" : "list";
+          if (ending === "lost") await backoff.wait(signal);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        await this.#rest(error, backoff).catch(() => {});
+      }
+    }
+  }
+
+  /** After what will not pass by itself: tells those who wait, and goes on when somebody asks again. */
+  async #rest(error: unknown, backoff: Backoff): Promise<void> {
+    const asked = new Promise<void>((resolve) => {
+      this.#resume = resolve;
+    });
+    failAll(this.waiting, error instanceof TransportError ? toEventValueError(error, { write: false }) : error);
+    this.#context.health.following(this, undefined);
+    await asked;
+    this.#resume = undefined;
+    await backoff.wait(this.#stop.signal);
+  }
+
+  async #list(rewound: boolean): Promise<void> {
+    const { client, names } = this.#context;
+    const read = ++this.#begun;
+    let listing = await list(client, this.#range, this.#stop.signal);
+    if (!rewound && this.#contradicts(listing.header)) {
+      // Another read may have overtaken this one; a store that was restored says so again.
+      listing = await list(client, this.#range, this.#stop.signal);
+      rewound = this.#contradicts(listing.header);
+    }
+    const { header, records } = listing;
+    this.#history.note(header);
+    const keys = records.map((record) => names.stored(record));
+    this.log.merge(keys, header.revision, { rewound });
+    this.#loaded = true;
+    this.#advanced();
+    this.#fresh(read);
+    this.#check();
+  }
+
+  /**
+   * Whether the log's revision can be resumed from. Reads one key, which lies in the range: the user may be permitted
+   * nothing else.
+   */
+  async #probe(): Promise<"resumable" | "compacted" | "rewound"> {
+    const { client } = this.#context;
+    const request = { key: this.#range.key, revision: this.log.revision, keysOnly: true };
+    for (let suspicions = 0; ; ) {
+      try {
+        const { header } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
+        if (!this.#contradicts(header)) {
+          this.#history.note(header);
+          return "resumable";
+        }
+      } catch (error) {
+        const kind = error instanceof TransportError ? classify(error).kind : undefined;
+        if (kind === "compacted") return this.#probeCompacted();
+        if (kind !== "future-revision") throw error;
+      }
+      // A member that lags may say so once; a store that was restored says so again.
+      if (++suspicions === 2) return "rewound";
+    }
+  }
+
+  /** The revision was compacted, in this history or in another one. */
+  async #probeCompacted(): Promise<"compacted" | "rewound"> {
+    const { client } = this.#context;
+    for (let suspicions = 0; suspicions < 2; suspicions++) {
+      const { header } = await client.attempt(rangeMethod, { key: this.#range.key, keysOnly: true }, { signal: this.#stop.signal });
+      if (!this.#contradicts(header)) return "compacted";
+    }
+    return "rewound";
+  }
+
+  /** Whether the header of a linearizable read cannot be of the history that the log is of. */
+  #contradicts(header: ResponseHeader): boolean {
+    return this.#loaded && this.#history.contradicts(header, this.log.revision);
+  }
+
+  /** Watches until the watch ends. */
+  #follow(created: () => void): Promise<Ending> {
+    const { stream, client } = this.#context;
+    const { signal } = this.#stop;
+    return new Promise((resolve, reject) => {
+      const done = (): void => {
+        this.#endWatch = undefined;
+        signal.removeEventListener("abort", abort);
+        this.#context.health.following(this, false);
+      };
+      const end = (ending: Ending): void => {
+        done();
+        resolve(ending);
+      };
+      const watch = stream.watch(
+        { key: this.#range.key, rangeEnd: this.#range.rangeEnd, startRevision: this.log.revision },
+        {
+          created: () => {
+            created();
+            this.#context.health.following(this, true);
+          },
+          events: (events) => this.#apply(events),
+          progress: (revision) => {
+            if (revision > this.log.revision) this.#settle(revision);
+          },
+          compacted: () => end("compacted"),
+          lost: (error) => {
+            if (error instanceof TransportError || signal.aborted) return end("lost");
+            done();
+            reject(error as Error);
+          },
+          refused: (reason, access) => {
+            const { kind } = classify(reason);
+            if (kind === "compacted") return end("compacted");
+            if (kind === "transient") return end("lost");
+            // A token that has expired can look like a missing permission. Tokens are bound to the stream.
+            if ((kind === "auth" || kind === "denied") && client.authenticates && !this.#refusedBefore) {
+              this.#refusedBefore = true;
+              client.expire(access);
+              end("lost");
+              stream.abandon(reason);
+              return;
+            }
+            done();
+            reject(reason);
+          },
+        },
+      );
+      const abort = (): void => {
+        watch.cancel();
+        done();
+        resolve("lost");
+      };
+      this.#endWatch = (ending) => {
+        watch.cancel();
+        end(ending);
+      };
+      signal.addEventListener("abort", abort);
+    });
+  }
+
+  #apply(events: readonly WatchEvent[]): void {
+    this.#refusedBefore = false;
+    const { log } = this;
+    const { names } = this.#context;
+    const known = log.revision;
+    let newest = known;
+    for (const event of events) {
+      const { modRevision } = event;
+      if (modRevision <= known) continue;
+      const key = names.toUser(event);
+      if (event.type === "put") log.put(key, event.value, modRevision, event.createRevision);
+      else log.delete(key, modRevision);
+      newest = modRevision;
+    }
+    if (newest === known) return;
+    this.#settle(newest);
+    this.waiting.wake();
+  }
+
+  #settle(revision: number): void {
+    this.log.settle(revision);
+    this.#history.reached(revision);
+    this.#advanced();
+  }
+
+  #advanced(): void {
+    for (const call of this.#onAdvance) call();
+  }
+
+  #fresh(read: number): void {
+    if (read > this.freshTo) this.freshTo = read;
+    this.waiting.wake();
+  }
+
+  /** Makes the reads that are wanted, one at a time. */
+  #check(): void {
+    if (this.#checking || this.#wanted <= this.freshTo) return;
+    this.#checking = true;
+    void this.#makeReads();
+  }
+
+  async #makeReads(): Promise<void> {
+    const { signal } = this.#stop;
+    try {
+      while (this.#wanted > this.freshTo && !signal.aborted) {
+        // Who asks in the same turn shares this read.
+        await Promise.resolve();
+        const read = ++this.#begun;
+        await this.#catchUp(read);
+        this.#fresh(read);
+      }
+    } catch (error) {
+      if (!signal.aborted) {
+        this.#wanted = this.freshTo;
+        failAll(this.waiting, error instanceof TransportError ? toEventValueError(error, { write: false }) : error);
+      }
+    }
+    this.#checking = false;
+    // Somebody may have asked since the loop was left.
+    if (!signal.aborted) this.#check();
+  }
+
+  /** Reads, and resolves when the log holds what the read saw, or a later list does. */
+  async #catchUp(read: number): Promise<void> {
+    const { log } = this;
+    const { client } = this.#context;
+    let target: number | undefined;
+    while (this.freshTo < read) {
+      const known = log.revision;
+      const size = log.size;
+      const request = { ...this.#range, minModRevision: known + 1, limit: 1, keysOnly: true };
+      const { header, kvs, count } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
+      if (this.#history.contradicts(header, known)) this.#endWatch?.("lost");
+      else {
+        this.#history.note(header);
+        target ??= header.revision;
+        if (kvs.length === 0 && count === size && log.revision === known && header.revision > known) this.#settle(header.revision);
+        if (log.revision >= target) return;
+      }
+      if (log.revision === known) await this.#nextAdvance();
+    }
+  }
+
+  #nextAdvance(): Promise<void> {
+    const { signal } = this.#stop;
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#onAdvance.delete(advanced);
+        signal.removeEventListener("abort", abort);
+      };
+      const advanced = (): void => {
+        leave();
+        resolve();
+      };
+      const abort = (): void => {
+        leave();
+        reject(new EventValueError("EV_CLOSED", "the feed is closed"));
+      };
+      this.#onAdvance.add(advanced);
+      signal.addEventListener("abort", abort);
+    });
+  }
+}

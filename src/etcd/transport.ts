@@ -1,0 +1,483 @@
+/**
+ * The narrow gRPC interface the rest stands on, one unary call and one duplex stream to one endpoint, over
+ * `@grpc/grpc-js`. Another implementation of {@link Transport} can take its place.
+ *
+ * - Streams and unary calls have a connection each, so that bulk reads do not delay a watch.
+ * - A connection is made when a call needs one and never otherwise: who calls decides when to try again. Connecting
+ *   is bounded in time; a connection that breaks fails the calls on it and is forgotten.
+ * - Every failure is a {@link TransportError}; whether to try again is for `errors.ts` and the caller to say.
+ * - After `close()` no timer and no socket is left.
+ */
+import { isIPv6 } from "node:net";
+
+import {
+  Client,
+  connectivityState,
+  credentials,
+  experimental,
+  Metadata,
+  status as statusCodes,
+  type ChannelCredentials,
+  type ChannelOptions,
+  type StatusObject,
+} from "@grpc/grpc-js";
+
+import { AbortEntry } from "../internal/abort.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+/** One call of a gRPC service. */
+export interface Method<Request, Response> {
+  /** `/package.Service/Method` */
+  readonly path: string;
+  /** Whether the call changes the store. */
+  readonly write: boolean;
+  encode(request: Request): Uint8Array;
+  /** May keep nothing of `bytes`, which belong to the transport. */
+  decode(bytes: Uint8Array): Response;
+}
+
+/** Options of every call. */
+export interface CallOptions {
+  /** etcd's auth token. */
+  readonly token?: string | undefined;
+  /**
+   * Have a member that has lost its leader refuse the call, or end the stream, instead of leaving it silent.
+   *
+   * @defaultValue true
+   */
+  readonly requireLeader?: boolean | undefined;
+}
+
+/** Options of a unary call. */
+export interface UnaryOptions extends CallOptions {
+  /** Aborting rejects the call with `signal.reason` itself; it may have been carried out all the same. */
+  readonly signal?: AbortSignal | undefined;
+  /** After this time the call rejects with status `DEADLINE_EXCEEDED` (4), connected or not. None by default. */
+  readonly deadlineMs?: number | undefined;
+}
+
+/** The sending side of a stream. */
+export interface Duplex<Request> {
+  /** Sends a message, as soon as there is a connection. Does nothing once the stream has ended. */
+  send(request: Request): void;
+  /** Cancels the stream: from here on no handler is called. Idempotent. */
+  close(): void;
+}
+
+/** The receiving side of a stream. Handlers should not throw: what `message` throws ends the stream as its `cause`. */
+export interface StreamHandlers<Response> {
+  message(response: Response): void;
+  /** Called exactly once, unless `close()` came first; also where the server ends the stream without an error. */
+  end(error: TransportError): void;
+}
+
+/** Calls to one endpoint. */
+export interface Transport {
+  /**
+   * @throws {@link TransportError}; `signal.reason` where that was aborted; what `method.encode` throws.
+   */
+  unary<Request, Response>(method: Method<Request, Response>, request: Request, options?: UnaryOptions): Promise<Response>;
+  /** No handler is called before this has returned. */
+  duplex<Request, Response>(method: Method<Request, Response>, handlers: StreamHandlers<Response>, options?: CallOptions): Duplex<Request>;
+  /** Ends all that is open, with a {@link TransportError}, and every later call. Idempotent. */
+  close(): void;
+}
+
+/** Options of {@link connect}. */
+export interface ConnectOptions {
+  /** Used where the endpoint is `https`. */
+  readonly tls?: TlsOptions | undefined;
+  /**
+   * How long connecting may take: name resolution, TCP, TLS and the first HTTP/2 frame, which a frozen server never
+   * sends.
+   *
+   * @defaultValue 2000
+   */
+  readonly connectTimeoutMs?: number | undefined;
+  /**
+   * A connection with calls on it is probed when nothing was heard for so long. etcd refuses probes more often than
+   * every 5 s, so less counts as 5000.
+   *
+   * @defaultValue 10000
+   */
+  readonly keepAliveMs?: number | undefined;
+  /**
+   * How long a probe may stay unanswered before the connection counts as broken.
+   *
+   * @defaultValue 3000
+   */
+  readonly keepAliveTimeoutMs?: number | undefined;
+}
+
+/** How to speak TLS: certificates and keys in PEM form. */
+export interface TlsOptions {
+  /** Who may have signed the server's certificate. The platform's authorities by default. */
+  readonly ca?: string | Uint8Array | undefined;
+  /** The client's certificate, together with `key`. */
+  readonly cert?: string | Uint8Array | undefined;
+  readonly key?: string | Uint8Array | undefined;
+  /** The name to ask for and to expect in the server's certificate, where it is not the endpoint's host. */
+  readonly serverName?: string | undefined;
+}
+
+/** Why a call or a stream failed. */
+export class TransportError extends Error {
+  override readonly name: string = "TransportError";
+  /** The gRPC status code. */
+  readonly status: number;
+  /** What came with it: etcd's message, or the transport's. */
+  readonly details: string;
+  /** The endpoint's URL. */
+  readonly endpoint: string;
+  /** `false` only where the server certainly did not process the request. */
+  readonly maybeSent: boolean;
+
+  constructor(endpoint: string, status: number, details: string, maybeSent: boolean, options?: ErrorOptions) {
+    super(`${endpoint}: ${statusCodes[status] ?? `status ${status}`}: ${details}`, options);
+    this.status = status;
+    this.details = details;
+    this.endpoint = endpoint;
+    this.maybeSent = maybeSent;
+  }
+}
+
+/** Makes a transport to `endpoint`. It connects when it is first used. @throws `TypeError` where `options.tls` is unusable. */
+export function connect(endpoint: Endpoint, options: ConnectOptions = {}): Transport {
+  return new GrpcTransport(endpoint, options);
+}
+
+/** Something under way on a connection. */
+interface OpenCall {
+  cancel(): void;
+}
+
+class GrpcTransport implements Transport {
+  readonly #endpoint: Endpoint;
+  readonly #streams: Lane;
+  readonly #calls: Lane;
+  /** Everything that has not ended. */
+  readonly #open = new Set<OpenCall>();
+  #closed = false;
+
+  constructor(endpoint: Endpoint, options: ConnectOptions) {
+    this.#endpoint = endpoint;
+    const dial = dialer(endpoint, options);
+    this.#streams = new Lane(dial);
+    this.#calls = new Lane(dial);
+  }
+
+  unary<Request, Response>(method: Method<Request, Response>, request: Request, options: UnaryOptions = {}): Promise<Response> {
+    const { signal, deadlineMs } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#closed) return Promise.reject(this.#afterClose());
+    return new Promise((resolve, reject) => {
+      const bytes = asBuffer(method.encode(request));
+      const connection = this.#calls.connection();
+      let entry: AbortEntry | undefined;
+      connection.enter();
+      const call = connection.client.makeUnaryRequest(
+        method.path,
+        same,
+        same,
+        bytes,
+        metadataOf(options),
+        deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs },
+        (error, answer) => {
+          this.#open.delete(call);
+          entry?.unlink();
+          connection.leave();
+          if (error !== null) return reject(this.#errorOf(error, connection, call.getPeer()));
+          try {
+            resolve(method.decode(answer as Buffer));
+          } catch (cause) {
+            reject(new TransportError(this.#endpoint.url, statusCodes.INTERNAL, "the answer could not be decoded", true, { cause }));
+          }
+        },
+      );
+      this.#open.add(call);
+      if (signal !== undefined) {
+        entry = new AbortEntry((reason) => {
+          reject(reason as Error);
+          call.cancel();
+        }).await(signal);
+      }
+    });
+  }
+
+  duplex<Request, Response>(method: Method<Request, Response>, handlers: StreamHandlers<Response>, options: CallOptions = {}): Duplex<Request> {
+    if (this.#closed) {
+      let silent = false;
+      queueMicrotask(() => {
+        if (!silent) guarded(() => handlers.end(this.#afterClose()));
+      });
+      return { send: () => undefined, close: () => void (silent = true) };
+    }
+    const connection = this.#streams.connection();
+    connection.enter();
+    const call = connection.client.makeBidiStreamRequest(method.path, same, same, metadataOf(options));
+    this.#open.add(call);
+    /** Whether handlers may still be called. */
+    let listening = true;
+    const end = (error: () => TransportError): void => {
+      if (!listening) return;
+      listening = false;
+      guarded(() => handlers.end(error()));
+    };
+    call.on("data", (bytes: Buffer) => {
+      if (!listening) return;
+      try {
+        handlers.message(method.decode(bytes));
+      } catch (cause) {
+        const details = "the message could not be decoded, or its handler threw";
+        end(() => new TransportError(this.#endpoint.url, statusCodes.INTERNAL, details, true, { cause }));
+        call.cancel();
+      }
+    });
+    call.on("error", () => undefined); // "status" tells the same, also of a stream that ends well
+    call.on("status", (status: StatusObject) => {
+      this.#open.delete(call);
+      connection.leave();
+      end(() => this.#errorOf(status, connection, call.getPeer()));
+    });
+    return {
+      send: (request) => {
+        if (listening) call.write(asBuffer(method.encode(request)));
+      },
+      close: () => {
+        listening = false;
+        call.cancel();
+      },
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const call of this.#open) call.cancel();
+    this.#streams.close();
+    this.#calls.close();
+  }
+
+  #afterClose(): TransportError {
+    return new TransportError(this.#endpoint.url, statusCodes.CANCELLED, "the transport was closed", false);
+  }
+
+  #errorOf(status: Pick<StatusObject, "code" | "details">, connection: Connection, peer: string): TransportError {
+    // Until a call is given a connection, its peer is the channel's target. A refused stream was not processed, by
+    // the definition of HTTP/2; the details are grpc-js's own text for it.
+    const maybeSent = peer !== connection.target && status.details !== "Stream refused by server";
+    let { code, details } = status;
+    if (this.#closed && code === statusCodes.CANCELLED) details = "the transport was closed";
+    else if (!maybeSent) details = connection.problem ?? details.replace(/^No connection established\. Last error: (?:Error: )?(.*)\. Resolution note: $/s, "no connection: $1");
+    if (code === statusCodes.OK) {
+      code = statusCodes.UNAVAILABLE;
+      details = "the server ended the stream";
+    }
+    return new TransportError(this.#endpoint.url, code, details, maybeSent);
+  }
+}
+
+/** A place for one connection at a time: the one that new calls go to. */
+class Lane {
+  readonly #dial: () => Connection;
+  #connection: Connection | undefined;
+
+  constructor(dial: () => Connection) {
+    this.#dial = dial;
+  }
+
+  connection(): Connection {
+    if (this.#connection === undefined || this.#connection.retired) this.#connection = this.#dial();
+    return this.#connection;
+  }
+
+  close(): void {
+    this.#connection?.destroy();
+    this.#connection = undefined;
+  }
+}
+
+/**
+ * One channel of grpc-js, used for one connection.
+ *
+ * A channel would connect again by itself, at its own pace, also when nobody calls. So it is *retired* as soon as
+ * its connection fails or breaks: it takes no new calls, and is destroyed when the last one on it has ended.
+ */
+class Connection {
+  readonly client: Client;
+  /** What the peer of a call is called while the call has no connection. */
+  readonly target: string;
+  retired = false;
+  /** Why there was no connection, where this side gave up on it. */
+  problem: string | undefined;
+  #calls = 0;
+  /** Aborting it destroys the socket, in whatever state it is. */
+  readonly #socket: AbortController;
+  readonly #connectTimeoutMs: number;
+  /** Runs while there is no connection yet. */
+  #timer: NodeJS.Timeout | undefined;
+  #destroyed = false;
+
+  constructor(client: Client, socket: AbortController, connectTimeoutMs: number) {
+    this.client = client;
+    this.target = client.getChannel().getTarget();
+    this.#socket = socket;
+    this.#connectTimeoutMs = connectTimeoutMs;
+    this.#await(connectivityState.IDLE);
+  }
+
+  enter(): void {
+    this.#calls++;
+  }
+
+  leave(): void {
+    this.#calls--;
+    if (this.retired && this.#calls === 0) this.destroy();
+  }
+
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = this.retired = true;
+    clearTimeout(this.#timer);
+    this.client.close();
+    this.#socket.abort();
+  }
+
+  #await(state: connectivityState): void {
+    this.client.getChannel().watchConnectivityState(state, Infinity, () => {
+      if (!this.#destroyed) this.#changed(this.client.getChannel().getConnectivityState(false));
+    });
+  }
+
+  #changed(state: connectivityState): void {
+    if (state === connectivityState.CONNECTING) {
+      this.#timer ??= setTimeout(() => {
+        this.problem = `no connection within ${this.#connectTimeoutMs} ms`;
+        this.destroy();
+      }, this.#connectTimeoutMs).unref();
+    } else {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      if (state !== connectivityState.READY) {
+        this.retired = true;
+        if (this.#calls === 0) return this.destroy();
+      }
+    }
+    this.#await(state);
+  }
+}
+
+/** What makes the links to `endpoint`. */
+function dialer(endpoint: Endpoint, options: ConnectOptions): () => Connection {
+  const { tls, connectTimeoutMs = 2000, keepAliveMs = 10_000, keepAliveTimeoutMs = 3000 } = options;
+  const secrets = endpoint.secure ? secureCredentials(tls) : credentials.createInsecure();
+  const authority = isIPv6(endpoint.host) ? `[${endpoint.host}]:${endpoint.port}` : `${endpoint.host}:${endpoint.port}`;
+  const channelOptions: ChannelOptions = {
+    "grpc.max_receive_message_length": -1,
+    "grpc.max_send_message_length": -1,
+    "grpc.keepalive_time_ms": Math.max(keepAliveMs, 5000),
+    "grpc.keepalive_timeout_ms": keepAliveTimeoutMs,
+    // A server counts probes of a connection without calls as abuse.
+    "grpc.keepalive_permit_without_calls": 0,
+    // One attempt a call: who calls knows better whether and when to try again.
+    "grpc.enable_retries": 0,
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.service_config_disable_resolution": 1,
+    // Members are reached directly, whatever the environment says about a proxy for the web.
+    "grpc.enable_http_proxy": 0,
+    "grpc.enable_channelz": 0,
+    ...(tls?.serverName === undefined
+      ? undefined
+      : { "grpc.ssl_target_name_override": tls.serverName, "grpc.default_authority": tls.serverName }),
+  };
+  experimental.registerResolver(scheme, AddressResolver);
+  return () => {
+    const socket = new AbortController();
+    const address: DialAddress = { host: endpoint.host, port: endpoint.port, signal: socket.signal };
+    const client = new Client(`${scheme}:${authority}`, secrets, { ...channelOptions, [addressOption]: address });
+    return new Connection(client, socket, connectTimeoutMs);
+  };
+}
+
+const scheme = "event-value";
+const addressOption = "event-value.address";
+
+/** What grpc-js hands to `net.connect` as it is: thus the name is resolved, and the signal heeded, by each connection. */
+interface DialAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Answers with the one address that the channel's options hold.
+ *
+ * grpc-js' own resolver would look names up at most twice a minute, and gives no way to destroy a socket that is
+ * still connecting: it would hold the process for two minutes where a host does not answer.
+ */
+class AddressResolver implements experimental.Resolver {
+  readonly #address: DialAddress;
+  readonly #listener: experimental.ResolverListener;
+  /** Asked again (it is, after each failure to connect), it has nothing to add. */
+  #answered = false;
+
+  constructor(_target: experimental.GrpcUri, listener: experimental.ResolverListener, options: ChannelOptions) {
+    this.#address = options[addressOption] as DialAddress;
+    this.#listener = listener;
+  }
+
+  updateResolution(): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    process.nextTick(() => {
+      if (this.#answered) this.#listener(experimental.statusOrFromValue([{ addresses: [this.#address] }]), {}, null, "");
+    });
+  }
+
+  destroy(): void {
+    this.#answered = false;
+  }
+
+  static getDefaultAuthority(target: experimental.GrpcUri): string {
+    return target.path;
+  }
+}
+
+function secureCredentials(tls: TlsOptions | undefined): ChannelCredentials {
+  const { ca, cert, key } = tls ?? {};
+  if ((cert === undefined) !== (key === undefined)) throw new TypeError("tls.cert and tls.key must be given together");
+  try {
+    return credentials.createSsl(pem(ca), pem(key), pem(cert));
+  } catch (cause) {
+    throw new TypeError("tls.ca, tls.cert and tls.key must be certificates and keys in PEM form", { cause });
+  }
+}
+
+function pem(text: string | Uint8Array | undefined): Buffer | null {
+  if (text === undefined) return null;
+  return typeof text === "string" ? Buffer.from(text) : asBuffer(text);
+}
+
+function metadataOf({ token, requireLeader = true }: CallOptions): Metadata {
+  const metadata = new Metadata();
+  if (requireLeader) metadata.set("hasleader", "true");
+  if (token !== undefined) metadata.set("token", token);
+  return metadata;
+}
+
+/** The same bytes: copied only where grpc-js needs them to be a Buffer and copies itself. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function same(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+/** Runs a handler of the caller's: nobody is left to tell what it throws, and it must not end the process. */
+function guarded(handler: () => void): void {
+  try {
+    handler();
+  } catch {
+    // See above.
+  }
+}

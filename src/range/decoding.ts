@@ -1,0 +1,60 @@
+/** From what the log holds to what consumers get: keys and decoded values, or why there is none. */
+import type { Decode } from "../codec.ts";
+import { errorOf, type EventValueError } from "../errors.ts";
+import { checkValue } from "../internal/arguments.ts";
+import type { InvalidUpdate, KeyUpdate, Versioned } from "../keyspace.ts";
+import { isRawKey, rawKeyText } from "./keys.ts";
+import type { LogEntry, StoredKey } from "./conflating-log.ts";
+
+/** What decoding an entry gave. It is kept on the entry, so all watchers of a range share one decoded value. */
+export type Decoded<T> = { readonly value: T } | { readonly error: EventValueError };
+
+/** Decodes the entry, which must be live, unless somebody has before. */
+export function decoded<T>(entry: LogEntry, decode: Decode<T>): Decoded<T> {
+  return (entry.decoded ??= decodeStored(entry, decode)) as Decoded<T>;
+}
+
+/** Decodes what the store holds under a key of the log. */
+export function decodeStored<T>({ key, bytes, revision }: StoredKey, decode: Decode<T>): Decoded<T> {
+  if (isRawKey(key)) return { error: notDecoded(rawKeyText(key), bytes, revision, "its key is not UTF-8") };
+  try {
+    const value = decode(bytes, key);
+    checkValue(value);
+    return { value };
+  } catch (cause) {
+    return { error: notDecoded(key, bytes, revision, cause instanceof Error ? cause.message : String(cause), cause) };
+  }
+}
+
+/** What the store holds under a key, as users get it. @throws `EV_DECODE` */
+export function versionedOf<T>(stored: StoredKey, decode: Decode<T>): Versioned<T> {
+  const result = decodeStored(stored, decode);
+  if ("error" in result) throw result.error;
+  return { value: result.value, revision: stored.revision, createRevision: stored.createRevision };
+}
+
+/** A change as `get()` delivers it. @throws `EV_DECODE` */
+export function updateOf<T>(entry: LogEntry, decode: Decode<T>): KeyUpdate<T> {
+  const change = changeOf(entry, decode);
+  if (change.type === "invalid") throw change.error;
+  return change;
+}
+
+/** A change as a batch holds it. */
+export function changeOf<T>(entry: LogEntry, decode: Decode<T>): KeyUpdate<T> | InvalidUpdate {
+  if (entry.live) return putOf(entry, decoded(entry, decode));
+  const { key, revision } = entry;
+  return { type: "delete", key: isRawKey(key) ? rawKeyText(key) : key, revision };
+}
+
+/** What the store holds under a key, as a batch holds it. */
+export function putOf<T>(stored: StoredKey, result: Decoded<T>): KeyUpdate<T> | InvalidUpdate {
+  const { key, bytes, revision, createRevision } = stored;
+  if ("value" in result) return { type: "put", key, value: result.value, revision, createRevision };
+  return { type: "invalid", key: isRawKey(key) ? rawKeyText(key) : key, bytes: bytes.slice(), error: result.error, revision };
+}
+
+function notDecoded(key: string, bytes: Uint8Array, revision: number, why: string, cause?: unknown): EventValueError {
+  const message = `the value of ${JSON.stringify(key)} at revision ${revision} cannot be decoded: ${why}`;
+  return errorOf("EV_DECODE", message, { key, bytes: bytes.slice(), revision, cause });
+}

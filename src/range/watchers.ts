@@ -1,0 +1,167 @@
+/**
+ * Watchers of keys and ranges: cursors on the log of a feed.
+ *
+ * The first get of a watcher waits until the feed is as fresh as a read that began after it; from then on what the
+ * log has is delivered, and nothing is asked of the store.
+ */
+import type { Decode } from "../codec.ts";
+import { checkOptions } from "../internal/arguments.ts";
+import { type AskOptions, checkWatchOptions, ENDED, NOTHING, PullWatcher, UNKNOWN, type WaitList } from "../internal/pull-watcher.ts";
+import type { Batch, GetBatchOptions, KeyUpdate, RangeWatcher } from "../keyspace.ts";
+import type { Watcher, WatchOptions } from "../watchable.ts";
+import type { Cursor } from "./conflating-log.ts";
+import { changeOf, decoded, updateOf } from "./decoding.ts";
+import type { Feed } from "./feed.ts";
+
+/** A watcher whose values come from a cursor. */
+abstract class LogWatcher<out T> extends PullWatcher<T> {
+  protected readonly feed: Feed;
+  protected readonly cursor: Cursor;
+  /** The read that the first delivery has to have seen; 0 once there was one. */
+  #needs = Infinity;
+
+  constructor(feed: Feed) {
+    super();
+    this.feed = feed;
+    this.cursor = feed.log.join();
+  }
+
+  /** Takes the next change from the cursor, or `NOTHING`. */
+  protected abstract take(): unknown;
+
+  protected override get waiting(): WaitList {
+    return this.feed.waiting;
+  }
+
+  protected override ask(iterating: boolean, options?: AskOptions): Promise<unknown> {
+    if (!this.pending) {
+      this.feed.asked();
+      // An aborted first get has delivered nothing, so the next one is the first again.
+      if (this.#needs > 0) this.#needs = this.feed.demand();
+    }
+    return super.ask(iterating, options);
+  }
+
+  protected override poll(): unknown {
+    const { feed } = this;
+    if (feed.ended) return ENDED;
+    if (this.#needs > 0) {
+      if (feed.freshTo < this.#needs) return UNKNOWN;
+      this.#needs = 0;
+    }
+    return this.take();
+  }
+
+  protected override detach(): void {
+    this.cursor.close();
+    this.feed.released();
+  }
+
+  /** Rejects the pending get, which waits in the feed's list; the watcher stays usable. */
+  fail(error: unknown): void {
+    this.unlink();
+    this.reject(error);
+  }
+}
+
+/** Rejects all pending gets of a feed's watchers. */
+export function failAll(waiting: WaitList, error: unknown): void {
+  for (let left = waiting.size; left > 0 && waiting.first !== null; left--) (waiting.first as LogWatcher<unknown>).fail(error);
+}
+
+/** What stands for an absent key: nothing, so that watchers wait for its first put, or a value. */
+export type Absence<A> = { readonly value: A } | undefined;
+
+/** Opens a watcher of the value of the one key of `feed`. */
+export function watchValue<T, A>(
+  feed: Feed,
+  decode: Decode<T>,
+  absence: Absence<A>,
+  options: WatchOptions | undefined,
+): Watcher<T | A | undefined> {
+  return new ValueWatcher(feed, decode, absence).closeOn(options?.signal);
+}
+
+/** Opens a watcher of the updates of the one key of `feed`. */
+export function watchUpdates<T>(feed: Feed, decode: Decode<T>, options: WatchOptions | undefined): Watcher<KeyUpdate<T>> {
+  return new UpdateWatcher(feed, decode).closeOn(options?.signal);
+}
+
+/** Opens a watcher of the range of `feed`. */
+export function watchRange<T>(feed: Feed, decode: Decode<T>, options: WatchOptions | undefined): RangeWatcher<T> {
+  return new BatchWatcher(feed, decode).closeOn(options?.signal);
+}
+
+export { checkWatchOptions };
+
+class ValueWatcher<T, A> extends LogWatcher<T | A | undefined> {
+  readonly #decode: Decode<T>;
+  readonly #absence: Absence<A>;
+  #begun = false;
+
+  constructor(feed: Feed, decode: Decode<T>, absence: Absence<A>) {
+    super(feed);
+    this.#decode = decode;
+    this.#absence = absence;
+  }
+
+  protected override take(): unknown {
+    const entry = this.cursor.next();
+    const begun = this.#begun;
+    this.#begun = true;
+    if (entry === undefined) return begun || this.#absence === undefined ? NOTHING : this.#absence.value;
+    if (!entry.live) return this.#absence?.value;
+    const result = decoded(entry, this.#decode);
+    if ("error" in result) throw result.error;
+    return result.value;
+  }
+}
+
+class UpdateWatcher<T> extends LogWatcher<KeyUpdate<T>> {
+  protected readonly decode: Decode<T>;
+
+  constructor(feed: Feed, decode: Decode<T>) {
+    super(feed);
+    this.decode = decode;
+  }
+
+  protected override take(): unknown {
+    const entry = this.cursor.next();
+    return entry === undefined ? NOTHING : updateOf(entry, this.decode);
+  }
+}
+
+const batchOptions = ["signal", "backlogOnly"];
+
+class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
+  /** Whether the pending get, or the one that is about to be, is for a batch. */
+  #wantsBatch = false;
+
+  getBatch(options?: GetBatchOptions): Promise<Batch<T>> {
+    checkOptions(options, batchOptions, "getBatch()");
+    return this.#askBatch(false, options) as Promise<Batch<T>>;
+  }
+
+  batches(): AsyncIterable<Batch<T>> {
+    return this.iterate((iterating) => this.#askBatch(iterating)) as AsyncIterable<Batch<T>>;
+  }
+
+  #askBatch(iterating: boolean, options?: AskOptions): Promise<unknown> {
+    if (!this.pending) this.#wantsBatch = true;
+    return super.ask(iterating, options);
+  }
+
+  protected override ask(iterating: boolean, options?: AskOptions): Promise<unknown> {
+    if (!this.pending) this.#wantsBatch = false;
+    return super.ask(iterating, options);
+  }
+
+  protected override take(): unknown {
+    if (!this.#wantsBatch) return super.take();
+    const { cursor, decode, feed } = this;
+    const type = cursor.pristine ? "snapshot" : "update";
+    const changes = cursor.batch().map((entry) => changeOf(entry, decode));
+    if (type === "update" && changes.length === 0) return NOTHING;
+    return { type, revision: feed.log.revision, changes } satisfies Batch<T>;
+  }
+}

@@ -61,20 +61,19 @@ const brand: symbol = Symbol.for("event-value.error");
  */
 export class EventValueError extends Error {
   override readonly name: string = "EventValueError";
-  readonly code: ErrorCode;
+  declare readonly code: ErrorCode;
   /** The key concerned, where there is one. */
   declare readonly key?: string;
 
-  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown; readonly key?: string }) {
-    super(message, options);
-    this.code = code;
-    Object.assign(this, options);
+  static {
+    Object.assign(this.prototype, { [brand]: true });
   }
 
-  /** @internal */
-  get [brand](): true {
-    return true;
+  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown; readonly key?: string }) {
+    super(message, options);
+    Object.assign(this, options, { code });
   }
+
 }
 
 /** Makes an error of `code` with the fields that code promises. @internal */

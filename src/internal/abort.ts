@@ -63,7 +63,7 @@ class Hub extends List<AbortEntry> {
 
   /** The signal's event: calls everybody back, in the order in which they came. */
   handleEvent(): void {
-    for (let entry = this.first; entry !== null; entry = this.first) {
+    for (let entry = this.first; entry; entry = this.first) {
       this.remove(entry);
       entry.aborted(this.#signal.reason);
     }

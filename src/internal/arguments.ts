@@ -28,5 +28,5 @@ export function checkValue(value: unknown): void {
 
 /** The error for an argument of the wrong type. */
 export function mustBe(what: string, expected: string, given: unknown): TypeError {
-  return new TypeError(`${what} must be ${expected}, not ${given === null ? "null" : typeof given}`);
+  return new TypeError(`${what} must be ${expected}, not ${given === null ? given : typeof given}`);
 }

@@ -12,7 +12,7 @@ export class Link {
 
   /** Leaves its list, if it is in one. */
   unlink(): void {
-    if (this.list !== null) this.list.remove(this);
+    this.list?.remove(this);
   }
 }
 
@@ -25,8 +25,8 @@ export class List<out L extends Link> {
   add(link: Link): void {
     link.list = this;
     link.before = this.last;
-    if (this.last === null) this.first = link as L;
-    else this.last.after = link;
+    if (this.last) this.last.after = link;
+    else this.first = link as L;
     this.last = link as L;
     this.size++;
   }
@@ -34,10 +34,10 @@ export class List<out L extends Link> {
   /** Takes out `link`, which must be in this list. */
   remove(link: Link): void {
     const { before, after } = link;
-    if (before === null) this.first = after as L | null;
-    else before.after = after;
-    if (after === null) this.last = before as L | null;
-    else after.before = before;
+    if (before) before.after = after;
+    else this.first = after as L | null;
+    if (after) after.before = before;
+    else this.last = before as L | null;
     link.before = link.after = link.list = null;
     this.size--;
   }

@@ -5,4 +5,4 @@
  * a test's fake timers, which nobody may advance, do not stop the library.
  */
 export const macrotask: (task: () => void) => void =
-  globalThis.setImmediate ?? ((task: () => void) => setTimeout(task));
+  globalThis.setImmediate ?? setTimeout;

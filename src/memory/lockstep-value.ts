@@ -10,10 +10,9 @@
  * A watcher opened while nothing is in delivery begins with the current value but holds nothing up: if a set comes
  * before its first get, it begins with that.
  */
-import { EventValueError } from "../errors.ts";
 import { AbortEntry } from "../internal/abort.ts";
 import { checkFunction, checkOptions, checkValue } from "../internal/arguments.ts";
-import { checkWatchOptions, ENDED, NOTHING, PullWatcher, WaitList } from "../internal/pull-watcher.ts";
+import { checkWatchOptions, closed, ENDED, NOTHING, PullWatcher, WaitList } from "../internal/pull-watcher.ts";
 import type { Value, Watcher, WatchOptions } from "../watchable.ts";
 
 /** Options of {@link LockstepValue.set} and {@link LockstepValue.update}. */
@@ -88,7 +87,7 @@ const setOptions = ["signal"];
 
 /** What a watcher sees of its value. */
 interface Source<T> {
-  readonly datum: T | undefined;
+  readonly current: T | undefined;
   readonly version: number;
   readonly ended: boolean;
   readonly waiting: WaitList;
@@ -98,8 +97,8 @@ interface Source<T> {
 }
 
 export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> implements Value<T>, Source<T> {
-  /** The value in delivery, or delivered last; meaningless while `version` is 0. */
-  datum: T | undefined = undefined;
+  /** The value in delivery, or delivered last. */
+  current: T | undefined = undefined;
   /** How many turns there were. */
   version = 0;
   ended = false;
@@ -117,12 +116,8 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
     checkOptions(options, initialOption, "new LockstepValue()");
     if (options === undefined || !("initial" in options)) return;
     checkValue(options.initial);
-    this.datum = options.initial;
+    this.current = options.initial;
     this.version = 1;
-  }
-
-  get current(): T | undefined {
-    return this.datum;
   }
 
   get isSet(): boolean {
@@ -143,7 +138,7 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
 
   watch(options?: WatchOptions): Watcher<T> {
     checkWatchOptions(options);
-    if (this.ended) throw valueEnded();
+    if (this.ended) throw closed();
     this.watcherCount++;
     const inDelivery = this.#lacking > 0;
     if (inDelivery) this.#lacking++;
@@ -154,7 +149,7 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
   close(): void {
     if (this.ended) return;
     this.ended = true;
-    for (const turn of this.#queue) turn.fail(valueEnded());
+    for (const turn of this.#queue) turn.fail(closed());
     this.waiting.wake();
   }
 
@@ -171,7 +166,7 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
 
   #enqueue(make: (current: T | undefined) => T, signal: AbortSignal | undefined): Promise<T> {
     if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason as Error);
-    if (this.ended) return Promise.reject(valueEnded());
+    if (this.ended) return Promise.reject(closed());
     const turn = new Turn(make, this.#queue);
     this.#queue.add(turn);
     this.#advance();
@@ -194,15 +189,15 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
   #take(turn: Turn<T>): void {
     let value: T;
     try {
-      value = turn.make(this.datum);
+      value = turn.make(this.current);
       checkValue(value);
       // `make` is the user's, and may have closed the value.
-      if (this.ended) throw valueEnded();
+      if (this.ended) throw closed();
     } catch (error) {
       turn.fail(error);
       return;
     }
-    this.datum = value;
+    this.current = value;
     this.version++;
     this.#owed = this.#lacking = this.watcherCount;
     this.#delivery = turn;
@@ -211,7 +206,7 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
   }
 
   #delivered(): void {
-    this.#delivery!.succeed(this.datum as T);
+    this.#delivery!.succeed(this.current as T);
     this.#delivery = null;
   }
 } as LockstepValueConstructor;
@@ -274,10 +269,10 @@ class LockstepWatcher<T> extends PullWatcher<T> {
   protected override poll(): unknown {
     const value = this.#value!;
     if (this.#seen === value.version) return value.ended ? ENDED : NOTHING;
-    const { datum } = value;
+    const { current } = value;
     this.#seen = value.version;
     value.taken(this);
-    return datum;
+    return current;
   }
 
   protected override detach(): void {
@@ -286,8 +281,4 @@ class LockstepWatcher<T> extends PullWatcher<T> {
     value.left();
     if (this.#seen !== value.version) value.taken(this);
   }
-}
-
-function valueEnded(): EventValueError {
-  return new EventValueError("EV_CLOSED", "the value is closed");
 }

@@ -5,9 +5,8 @@
  * Comparing the two tells all there is to know, so nothing is queued and nothing can grow, and watchers that do not
  * wait cost a `set` nothing: the value does not even know them.
  */
-import { EventValueError } from "../errors.ts";
-import { checkFunction, checkOptions, checkValue } from "../internal/arguments.ts";
-import { checkWatchOptions, ENDED, NOTHING, PullWatcher, WaitList } from "../internal/pull-watcher.ts";
+import { checkOptions, checkValue } from "../internal/arguments.ts";
+import { checkWatchOptions, closed, ENDED, NOTHING, PullWatcher, WaitList } from "../internal/pull-watcher.ts";
 import type { Value, Watcher, WatchOptions } from "../watchable.ts";
 
 /**
@@ -65,7 +64,7 @@ export interface MemoryValueConstructor {
 
 /** What a watcher sees of its value. */
 interface Source<out T> {
-  readonly datum: T | undefined;
+  readonly current: T | undefined;
   readonly version: number;
   readonly ended: boolean;
   readonly waiting: WaitList;
@@ -75,8 +74,7 @@ interface Source<out T> {
 const initialOption: readonly string[] = ["initial"];
 
 export const MemoryValue: MemoryValueConstructor = class MemoryValue<T> implements Value<T>, Source<T> {
-  /** The newest value; meaningless while `version` is 0. */
-  datum: T | undefined = undefined;
+  current: T | undefined = undefined;
   /** How often the value was set. */
   version = 0;
   ended = false;
@@ -88,36 +86,31 @@ export const MemoryValue: MemoryValueConstructor = class MemoryValue<T> implemen
     if (options !== undefined && "initial" in options) this.set(options.initial);
   }
 
-  get current(): T | undefined {
-    return this.datum;
-  }
-
   get isSet(): boolean {
     return this.version > 0;
   }
 
   set(value: T): void {
     checkValue(value);
-    if (this.ended) throw valueEnded();
-    this.datum = value;
+    if (this.ended) throw closed();
+    this.current = value;
     this.version++;
-    if (this.waiting.size > 0) this.waiting.wake();
+    this.waiting.wake();
   }
 
   update(change: (current: T | undefined) => T): T {
-    checkFunction(change, "update(): change");
-    if (this.ended) throw valueEnded();
-    const value = change(this.datum);
+    if (this.ended) throw closed();
+    const value = change(this.current);
     this.set(value);
     return value;
   }
 
   watch(options?: WatchOptions): Watcher<T> {
     checkWatchOptions(options);
-    if (this.ended) throw valueEnded();
+    if (this.ended) throw closed();
     this.watcherCount++;
     const watcher = new MemoryWatcher(this);
-    return options === undefined ? watcher : watcher.closeOn(options.signal);
+    return watcher.closeOn(options?.signal);
   }
 
   close(): void {
@@ -146,15 +139,11 @@ class MemoryWatcher<T> extends PullWatcher<T> {
     const value = this.#value!;
     if (this.#seen === value.version) return value.ended ? ENDED : NOTHING;
     this.#seen = value.version;
-    return value.datum;
+    return value.current;
   }
 
   protected override detach(): void {
     this.#value!.watcherCount--;
     this.#value = null;
   }
-}
-
-function valueEnded(): EventValueError {
-  return new EventValueError("EV_CLOSED", "the value is closed");
 }

@@ -9,7 +9,7 @@ import { isEventValueError } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
 import { disposable } from "../internal/dispose.ts";
 import { iterateGets } from "../internal/iterate.ts";
-import { backlogDone, checkGetOptions, checkWatchOptions, concurrentGet, rejected, watcherClosed } from "../internal/pull-watcher.ts";
+import { backlogDone, checkGetOptions, checkWatchOptions, concurrentGet, rejected, closed } from "../internal/pull-watcher.ts";
 import type { GetOptions, Watchable, Watcher, WatchOptions } from "../watchable.ts";
 import { checkWatchable } from "./derived.ts";
 
@@ -99,7 +99,7 @@ class CombinedWatcher<T> implements Watcher<T> {
   get(options?: GetOptions<T>): Promise<T> {
     checkGetOptions(options);
     if (this.#pending) return rejected(concurrentGet());
-    if (this.#closed) return rejected(watcherClosed());
+    if (this.#closed) return rejected(closed());
     if (options?.signal?.aborted === true) return rejected(options.signal.reason);
     const got = this.#next(options);
     got.catch(() => {});
@@ -129,7 +129,7 @@ class CombinedWatcher<T> implements Watcher<T> {
         }
         this.#throwFailure();
         if (this.#hasEnded()) this.close();
-        if (this.#closed) throw watcherClosed();
+        if (this.#closed) throw closed();
         signal?.throwIfAborted();
         if (backlogOnly === true) throw backlogDone();
         await this.#round(signal, false);

@@ -37,7 +37,9 @@ export function parseEndpoints(endpoints: unknown, tls: boolean): readonly [Endp
   if (first === undefined) throw new TypeError("endpoints must not be empty");
   for (const [index, other] of others.entries()) {
     if (other.secure !== first.secure) {
-      throw new TypeError(`endpoints[${index + 1}] must use ${first.secure ? "https" : "http"}, as endpoints[0] does: ${other.url}`);
+      throw new TypeError(
+        `endpoints[${index + 1}] must use ${first.secure ? "https" : "http"}, as endpoints[0] does: ${other.url}`,
+      );
     }
   }
   return [first, ...others];
@@ -46,31 +48,29 @@ export function parseEndpoints(endpoints: unknown, tls: boolean): readonly [Endp
 function parseEndpoint(text: unknown, name: string, tls: boolean): Endpoint {
   if (typeof text !== "string") throw mustBe(name, "a string", text);
   const refuse = (why: string): never => {
-    throw new TypeError(`${name} ${why}: ${JSON.stringify(text)} (expected something like "http://127.0.0.1:${defaultPort}")`);
+    const shown = JSON.stringify(text.replace(/^(.*:\/\/)?.*@/s, "$1***@"));
+    throw new TypeError(`${name} ${why}: ${shown} (expected something like "http://127.0.0.1:${defaultPort}")`);
   };
 
   const [, scheme, rest = ""] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.*)$/is.exec(text) ?? [];
   const secure = scheme === undefined ? tls : scheme.toLowerCase() === "https";
   if (scheme !== undefined && !secure && scheme.toLowerCase() !== "http") refuse("has an unknown scheme");
   if (tls && !secure) refuse("uses http, but tls options are given");
-
   if (rest.includes("@")) refuse("must not hold a user name or password (use the auth option)");
   const authority = rest.replace(/\/$/, ""); // what a URL's own text form ends with
   if (/[/?#\\]/.test(authority)) refuse("must not have a path, query or fragment");
 
-  const { host, port } = splitPort(authority);
-  const ascii = isIPv6(host) ? host : host.includes(":") || host.includes("[") ? "" : domainToASCII(host);
-  if (ascii === "") refuse(host === "" ? "has no host" : "has no valid host");
-  if (port !== undefined && !/^\d{1,5}$/.test(port)) refuse("has no valid port");
-  const number = port === undefined ? defaultPort : Number(port);
-  if (number < 1 || number > 65535) refuse("has a port out of range");
-  return { host: ascii, port: number, secure, url: `${secure ? "https" : "http"}://${isIPv6(ascii) ? `[${ascii}]` : ascii}:${number}` };
-}
+  // Without brackets, an IPv6 address is all there is: its colons are no port's.
+  const [, bracketed, plain = "", portText] = isIPv6(authority)
+    ? [authority, authority]
+    : (/^(?:\[(.*)\]|([^:]*))(?::(.*))?$/s.exec(authority) ?? refuse("has no valid host"));
+  if (bracketed === undefined && plain === "") refuse("has no host");
+  const host = bracketed ?? domainToASCII(plain);
+  if (bracketed === undefined ? host === "" : !isIPv6(bracketed)) refuse("has no valid host");
+  const port = portText === undefined ? defaultPort : Number(portText);
+  if (portText !== undefined && !/^\d{1,5}$/.test(portText)) refuse("has no valid port");
+  if (port < 1 || port > 65535) refuse("has a port out of range");
 
-function splitPort(authority: string): { host: string; port: string | undefined } {
-  if (isIPv6(authority)) return { host: authority, port: undefined };
-  const bracketed = /^\[([^\]]*)\](?::(.*))?$/s.exec(authority);
-  if (bracketed !== null) return { host: isIPv6(bracketed[1] ?? "") ? (bracketed[1] ?? "") : "[", port: bracketed[2] };
-  const colon = authority.lastIndexOf(":");
-  return colon < 0 ? { host: authority, port: undefined } : { host: authority.slice(0, colon), port: authority.slice(colon + 1) };
+  const url = `${secure ? "https" : "http"}://${bracketed === undefined ? host : `[${host}]`}:${port}`;
+  return { host, port, secure, url };
 }

@@ -19,7 +19,14 @@ import { TransportError } from "./transport.ts";
  * - `compacted`, `future-revision`: the store does not have the revision, any more or yet.
  * - `permanent`: trying again would fail again.
  */
-export type ErrorKind = "transient" | "auth" | "denied" | "auth-disabled" | "compacted" | "future-revision" | "permanent";
+export type ErrorKind =
+  | "transient"
+  | "auth"
+  | "denied"
+  | "auth-disabled"
+  | "compacted"
+  | "future-revision"
+  | "permanent";
 
 /** What {@link classify} says of an error. */
 export interface Classification {
@@ -83,7 +90,12 @@ const byStatus: ReadonlyMap<number, Classification> = new Map([
 ]);
 
 /** Texts that say that the request was turned away before anything was done about it. */
-const turnedAway: ReadonlySet<string> = new Set(["no leader", "too many requests", "not capable", "rpc not supported for learner"]);
+const turnedAway: ReadonlySet<string> = new Set([
+  "no leader",
+  "too many requests",
+  "not capable",
+  "rpc not supported for learner",
+]);
 
 const prefix = "etcdserver: ";
 
@@ -103,18 +115,26 @@ export function classify(error: TransportError): Classification {
 export function maybeApplied(error: TransportError): boolean {
   if (!error.maybeSent) return false;
   const { details } = error;
-  return classify(error).kind === "transient" && !(details.startsWith(prefix) && turnedAway.has(details.slice(prefix.length)));
+  return (
+    classify(error).kind === "transient" &&
+    !(details.startsWith(prefix) && turnedAway.has(details.slice(prefix.length)))
+  );
 }
 
 /** The error that a user gets to see for `error`, which is its cause. */
-export function toEventValueError(error: TransportError, context: { readonly key?: string | undefined; readonly write: boolean }): EventValueError {
+export function toEventValueError(
+  error: TransportError,
+  context: { readonly key?: string | undefined; readonly write: boolean },
+): EventValueError {
   const { code } = classify(error);
   const { key, write } = context;
   const of = key === undefined ? "" : ` for key ${JSON.stringify(key)}`;
   const options = { cause: error, ...(key === undefined ? undefined : { key }) };
   if (code === "EV_UNAVAILABLE") {
     const applied = write && maybeApplied(error);
-    const what = applied ? `the answer to a write${of} was lost: it may have been applied` : `the store could not be reached${of}`;
+    const what = applied
+      ? `the answer to a write${of} was lost: it may have been applied`
+      : `the store could not be reached${of}`;
     return errorOf(code, `${what}: ${error.message}`, { ...options, maybeApplied: applied });
   }
   return new EventValueError(code, `the store refused the request${of}: ${error.message}`, options);
@@ -122,7 +142,15 @@ export function toEventValueError(error: TransportError, context: { readonly key
 
 const names: ReadonlyMap<string, number> = new Map(
   ["OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied"]
-    .concat(["ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable"])
+    .concat([
+      "ResourceExhausted",
+      "FailedPrecondition",
+      "Aborted",
+      "OutOfRange",
+      "Unimplemented",
+      "Internal",
+      "Unavailable",
+    ])
     .concat(["DataLoss", "Unauthenticated"])
     .map((name, status) => [name, status]),
 );

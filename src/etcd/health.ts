@@ -6,7 +6,8 @@
  * open and even answer progress requests. Who has no answer within a third is stale, so is a range that
  * was followed and is not any more for so long.
  */
-import { EventValueError } from "../errors.ts";
+import { errorOf, type EventValueError } from "../errors.ts";
+import { follow } from "../internal/abort.ts";
 import { sleep } from "../internal/backoff.ts";
 import type { Status } from "../keyspace.ts";
 import { MemoryValue } from "../memory/memory-value.ts";
@@ -27,6 +28,10 @@ export class Health {
   #stop: AbortController | undefined;
   #lastFailure: unknown;
   #lastRevision = 0;
+  /** When the last probe was answered. */
+  #answeredAt = -Infinity;
+  /** Ends the pause between two probes. */
+  #probeNow: (() => void) | undefined;
 
   constructor(client: Client, probeKey: Uint8Array, staleAfterMs: number) {
     this.#client = client;
@@ -47,7 +52,7 @@ export class Health {
   enter(): void {
     if (this.#users++ > 0 || this.#client.closed.aborted) return;
     this.#stop = new AbortController();
-    this.#status.set({ state: "connecting", since: new Date() });
+    if (performance.now() - this.#answeredAt > this.#probeMs) this.#status.set({ state: "connecting", since: new Date() });
     void this.#observe(this.#stop.signal);
   }
 
@@ -72,85 +77,87 @@ export class Health {
   following(feed: object, follows: boolean | undefined): void {
     if (follows === false) {
       if (!this.#lost.has(feed)) this.#lost.set(feed, performance.now());
-      return;
-    }
-    this.#lost.delete(feed);
+    } else if (this.#lost.delete(feed) && this.#status.current?.state === "stale") this.#probeNow?.();
   }
 
   async #observe(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
+      let answered = true;
       try {
-        this.#answered(await this.#probe(stop));
+        const revision = await this.#probe(stop);
+        if (stop.aborted) return;
+        answered = revision !== "late";
+        if (revision === "late") this.#silent(this.#lastFailure ?? noAnswer());
+        else this.#answered(revision);
       } catch (error) {
         if (stop.aborted) return;
-        // Whatever else it was, it took its time, or is not going to change soon.
         this.#silent(error);
-        if (!(error instanceof Late)) await sleep(this.#probeMs, stop).catch(() => {});
-        continue;
       }
-      await sleep(this.#probeMs, stop).catch(() => {});
+      // What was late has taken its time already.
+      if (answered) await this.#pause(stop);
     }
   }
 
-  /** The store's revision, or undefined where it answers but this user may not know. */
-  async #probe(stop: AbortSignal): Promise<number | undefined> {
+  /** The store's revision; undefined where it answers but does not let this user know; `late` where it does not answer. */
+  async #probe(stop: AbortSignal): Promise<number | undefined | "late"> {
     const probing = new AbortController();
-    const abort = (): void => probing.abort();
-    const timer = setTimeout(() => probing.abort(new Late()), this.#probeMs);
-    stop.addEventListener("abort", abort);
+    const following = follow(probing, stop);
+    const timer = setTimeout(() => probing.abort(), this.#probeMs);
     try {
       const options = { signal: probing.signal, deadlineMs: this.#probeMs / 2 };
       const { header } = await this.#client.attempt(rangeMethod, { key: this.#probeKey, keysOnly: true }, options);
       return header.revision;
     } catch (error) {
-      // The read passes the quorum before it is refused.
-      if (error instanceof TransportError && classify(error).code === "EV_PERMISSION_DENIED") return undefined;
+      // The read has passed the quorum when it is refused.
+      if (error instanceof TransportError && classify(error).kind === "denied") return undefined;
+      if (probing.signal.aborted) return "late";
       throw error;
     } finally {
       clearTimeout(timer);
-      stop.removeEventListener("abort", abort);
+      following.unlink();
     }
+  }
+
+  /** Resolves when the next probe is due. */
+  #pause(stop: AbortSignal): Promise<void> {
+    const pausing = new AbortController();
+    const following = follow(pausing, stop);
+    this.#probeNow = () => pausing.abort();
+    return sleep(this.#probeMs, pausing.signal)
+      .catch(() => {})
+      .finally(() => following.unlink());
   }
 
   #answered(revision: number | undefined): void {
-    const longAgo = performance.now() - this.#probeMs;
-    for (const since of this.#lost.values()) if (since < longAgo) return this.#silent(new Late());
+    this.#answeredAt = performance.now();
+    const longAgo = this.#answeredAt - this.#probeMs;
+    for (const since of this.#lost.values()) if (since < longAgo) return this.#silent(this.#lastFailure ?? noAnswer());
     if (revision !== undefined) this.#lastRevision = revision;
     const status = this.#status.current;
-    if (status?.state !== "live" || status.revision !== this.#lastRevision) {
-      this.#status.set({ state: "live", revision: this.#lastRevision });
-    }
+    if (status?.state === "live" && status.revision === this.#lastRevision) return;
+    this.#status.set({ state: "live", revision: this.#lastRevision });
   }
 
-  #silent(error: unknown): void {
+  #silent(cause: unknown): void {
     const status = this.#status.current;
-    const cause = error instanceof Late ? (this.#lastFailure ?? error) : error;
     if (status?.state === "live") this.#status.set({ state: "stale", since: new Date(), cause });
     else if (status?.state === "connecting") this.#status.set({ ...status, cause });
   }
 }
 
-/** No answer in time. */
-class Late extends EventValueError {
-  constructor() {
-    super("EV_UNAVAILABLE", "no member of the cluster has answered in time");
-  }
+function noAnswer(): EventValueError {
+  return errorOf("EV_UNAVAILABLE", "no member of the cluster has answered in time", { maybeApplied: false });
 }
 
-/** `watcher`, with `left` called once when it is closed. */
+/** `watcher`, with `left` called once when it is closed; it is by `signal`, too. */
 function leaving<T>(watcher: Watcher<T>, signal: AbortSignal | undefined, left: () => void): Watcher<T> {
   let open = true;
-  const leave = (): void => {
-    if (!open) return;
-    open = false;
-    signal?.removeEventListener("abort", leave);
-    left();
-  };
-  signal?.addEventListener("abort", leave);
   const close = watcher.close.bind(watcher);
   watcher.close = () => {
     close();
-    leave();
+    if (open) left();
+    open = false;
   };
+  if (signal?.aborted === true) watcher.close();
   return watcher;
 }

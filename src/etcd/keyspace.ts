@@ -1,6 +1,6 @@
 /** The keyspace of an etcd cluster: endpoints, credentials, and what is opened from it. */
 import type { Codec, Decode } from "../codec.ts";
-import { checkOptions, mustBe } from "../internal/arguments.ts";
+import { checkOptions, checkValue, mustBe } from "../internal/arguments.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type {
   Keyspace,
@@ -125,6 +125,7 @@ export class EtcdKeyspace implements Keyspace {
   value<T>(key: string, coding: Codec<T> | Decode<T>, options?: { readonly default: T }): unknown {
     const range = { key: this.#context.names.toStore(key), rangeEnd: undefined };
     checkOptions(options, ["default"], "value()");
+    checkValue(options?.default);
     const absence: Absence<T> = options !== undefined && "default" in options ? { value: options.default } : undefined;
     const source = new RangeSource(range, this.#context);
     if (typeof coding === "function") return new EtcdReadableKeyValue(key, source, coding, absence);

@@ -8,21 +8,9 @@
  * - Every failure is a {@link TransportError}; whether to try again is for `errors.ts` and the caller to say.
  * - After `close()` no timer and no socket is left.
  */
-import { isIPv6 } from "node:net";
-
-import {
-  Client,
-  connectivityState,
-  credentials,
-  experimental,
-  Metadata,
-  status as statusCodes,
-  type ChannelCredentials,
-  type ChannelOptions,
-  type StatusObject,
-} from "@grpc/grpc-js";
-
+import { Metadata, status as statusCodes, type StatusObject } from "@grpc/grpc-js";
 import { AbortEntry } from "../internal/abort.ts";
+import { type Connection, dialer, Lane } from "./connection.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** One call of a gRPC service. */
@@ -76,9 +64,17 @@ export interface Transport {
   /**
    * @throws {@link TransportError}; `signal.reason` where that was aborted; what `method.encode` throws.
    */
-  unary<Request, Response>(method: Method<Request, Response>, request: Request, options?: UnaryOptions): Promise<Response>;
+  unary<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options?: UnaryOptions,
+  ): Promise<Response>;
   /** No handler is called before this has returned. */
-  duplex<Request, Response>(method: Method<Request, Response>, handlers: StreamHandlers<Response>, options?: CallOptions): Duplex<Request>;
+  duplex<Request, Response>(
+    method: Method<Request, Response>,
+    handlers: StreamHandlers<Response>,
+    options?: CallOptions,
+  ): Duplex<Request>;
   /** Ends all that is open, with a {@link TransportError}, and every later call. Idempotent. */
   close(): void;
 }
@@ -166,12 +162,17 @@ class GrpcTransport implements Transport {
     this.#calls = new Lane(dial);
   }
 
-  unary<Request, Response>(method: Method<Request, Response>, request: Request, options: UnaryOptions = {}): Promise<Response> {
+  unary<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: UnaryOptions = {},
+  ): Promise<Response> {
     const { signal, deadlineMs } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#closed) return Promise.reject(this.#afterClose());
     return new Promise((resolve, reject) => {
       const bytes = asBuffer(method.encode(request));
+      const metadata = metadataOf(options);
       const connection = this.#calls.connection();
       let entry: AbortEntry | undefined;
       connection.enter();
@@ -180,7 +181,7 @@ class GrpcTransport implements Transport {
         same,
         same,
         bytes,
-        metadataOf(options),
+        metadata,
         deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs },
         (error, answer) => {
           this.#open.delete(call);
@@ -190,21 +191,29 @@ class GrpcTransport implements Transport {
           try {
             resolve(method.decode(answer as Buffer));
           } catch (cause) {
-            reject(new TransportError(this.#endpoint.url, statusCodes.INTERNAL, "the answer could not be decoded", true, { cause }));
+            reject(
+              new TransportError(this.#endpoint.url, statusCodes.INTERNAL, "the answer could not be decoded", true, {
+                cause,
+              }),
+            );
           }
         },
       );
       this.#open.add(call);
       if (signal !== undefined) {
         entry = new AbortEntry((reason) => {
-          reject(reason as Error);
+          reject(reason);
           call.cancel();
         }).await(signal);
       }
     });
   }
 
-  duplex<Request, Response>(method: Method<Request, Response>, handlers: StreamHandlers<Response>, options: CallOptions = {}): Duplex<Request> {
+  duplex<Request, Response>(
+    method: Method<Request, Response>,
+    handlers: StreamHandlers<Response>,
+    options: CallOptions = {},
+  ): Duplex<Request> {
     if (this.#closed) {
       let silent = false;
       queueMicrotask(() => {
@@ -212,9 +221,10 @@ class GrpcTransport implements Transport {
       });
       return { send: () => undefined, close: () => void (silent = true) };
     }
+    const metadata = metadataOf(options);
     const connection = this.#streams.connection();
     connection.enter();
-    const call = connection.client.makeBidiStreamRequest(method.path, same, same, metadataOf(options));
+    const call = connection.client.makeBidiStreamRequest(method.path, same, same, metadata);
     this.#open.add(call);
     /** Whether handlers may still be called. */
     let listening = true;
@@ -262,199 +272,18 @@ class GrpcTransport implements Transport {
   }
 
   #errorOf(status: Pick<StatusObject, "code" | "details">, connection: Connection, peer: string): TransportError {
-    // Until a call is given a connection, its peer is the channel's target. A refused stream was not processed, by
-    // the definition of HTTP/2; the details are grpc-js's own text for it.
-    const maybeSent = peer !== connection.target && status.details !== "Stream refused by server";
+    // Until a call is given a connection, its peer is the channel's target. What HTTP/2 says beyond that ("not
+    // processed", of a refused stream or of those after a GOAWAY) servers get wrong.
+    const maybeSent = peer !== connection.target;
     let { code, details } = status;
     if (this.#closed && code === statusCodes.CANCELLED) details = "the transport was closed";
-    else if (!maybeSent) details = connection.problem ?? details.replace(/^No connection established\. Last error: (?:Error: )?(.*)\. Resolution note: $/s, "no connection: $1");
+    else if (!maybeSent) details = connection.problem ?? details.replace(noConnection, "no connection: $1");
     if (code === statusCodes.OK) {
       code = statusCodes.UNAVAILABLE;
       details = "the server ended the stream";
     }
     return new TransportError(this.#endpoint.url, code, details, maybeSent);
   }
-}
-
-/** A place for one connection at a time: the one that new calls go to. */
-class Lane {
-  readonly #dial: () => Connection;
-  #connection: Connection | undefined;
-
-  constructor(dial: () => Connection) {
-    this.#dial = dial;
-  }
-
-  connection(): Connection {
-    if (this.#connection === undefined || this.#connection.retired) this.#connection = this.#dial();
-    return this.#connection;
-  }
-
-  close(): void {
-    this.#connection?.destroy();
-    this.#connection = undefined;
-  }
-}
-
-/**
- * One channel of grpc-js, used for one connection.
- *
- * A channel would connect again by itself, at its own pace, also when nobody calls. So it is *retired* as soon as
- * its connection fails or breaks: it takes no new calls, and is destroyed when the last one on it has ended.
- */
-class Connection {
-  readonly client: Client;
-  /** What the peer of a call is called while the call has no connection. */
-  readonly target: string;
-  retired = false;
-  /** Why there was no connection, where this side gave up on it. */
-  problem: string | undefined;
-  #calls = 0;
-  /** Aborting it destroys the socket, in whatever state it is. */
-  readonly #socket: AbortController;
-  readonly #connectTimeoutMs: number;
-  /** Runs while there is no connection yet. */
-  #timer: NodeJS.Timeout | undefined;
-  #destroyed = false;
-
-  constructor(client: Client, socket: AbortController, connectTimeoutMs: number) {
-    this.client = client;
-    this.target = client.getChannel().getTarget();
-    this.#socket = socket;
-    this.#connectTimeoutMs = connectTimeoutMs;
-    this.#await(connectivityState.IDLE);
-  }
-
-  enter(): void {
-    this.#calls++;
-  }
-
-  leave(): void {
-    this.#calls--;
-    if (this.retired && this.#calls === 0) this.destroy();
-  }
-
-  destroy(): void {
-    if (this.#destroyed) return;
-    this.#destroyed = this.retired = true;
-    clearTimeout(this.#timer);
-    this.client.close();
-    this.#socket.abort();
-  }
-
-  #await(state: connectivityState): void {
-    this.client.getChannel().watchConnectivityState(state, Infinity, () => {
-      if (!this.#destroyed) this.#changed(this.client.getChannel().getConnectivityState(false));
-    });
-  }
-
-  #changed(state: connectivityState): void {
-    if (state === connectivityState.CONNECTING) {
-      this.#timer ??= setTimeout(() => {
-        this.problem = `no connection within ${this.#connectTimeoutMs} ms`;
-        this.destroy();
-      }, this.#connectTimeoutMs).unref();
-    } else {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-      if (state !== connectivityState.READY) {
-        this.retired = true;
-        if (this.#calls === 0) return this.destroy();
-      }
-    }
-    this.#await(state);
-  }
-}
-
-/** What makes the links to `endpoint`. */
-function dialer(endpoint: Endpoint, options: ConnectOptions): () => Connection {
-  const { tls, connectTimeoutMs = 2000, keepAliveMs = 10_000, keepAliveTimeoutMs = 3000 } = options;
-  const secrets = endpoint.secure ? secureCredentials(tls) : credentials.createInsecure();
-  const authority = isIPv6(endpoint.host) ? `[${endpoint.host}]:${endpoint.port}` : `${endpoint.host}:${endpoint.port}`;
-  const channelOptions: ChannelOptions = {
-    "grpc.max_receive_message_length": -1,
-    "grpc.max_send_message_length": -1,
-    "grpc.keepalive_time_ms": Math.max(keepAliveMs, 5000),
-    "grpc.keepalive_timeout_ms": keepAliveTimeoutMs,
-    // A server counts probes of a connection without calls as abuse.
-    "grpc.keepalive_permit_without_calls": 0,
-    // One attempt a call: who calls knows better whether and when to try again.
-    "grpc.enable_retries": 0,
-    "grpc.use_local_subchannel_pool": 1,
-    "grpc.service_config_disable_resolution": 1,
-    // Members are reached directly, whatever the environment says about a proxy for the web.
-    "grpc.enable_http_proxy": 0,
-    "grpc.enable_channelz": 0,
-    ...(tls?.serverName === undefined
-      ? undefined
-      : { "grpc.ssl_target_name_override": tls.serverName, "grpc.default_authority": tls.serverName }),
-  };
-  experimental.registerResolver(scheme, AddressResolver);
-  return () => {
-    const socket = new AbortController();
-    const address: DialAddress = { host: endpoint.host, port: endpoint.port, signal: socket.signal };
-    const client = new Client(`${scheme}:${authority}`, secrets, { ...channelOptions, [addressOption]: address });
-    return new Connection(client, socket, connectTimeoutMs);
-  };
-}
-
-const scheme = "event-value";
-const addressOption = "event-value.address";
-
-/** What grpc-js hands to `net.connect` as it is: thus the name is resolved, and the signal heeded, by each connection. */
-interface DialAddress {
-  readonly host: string;
-  readonly port: number;
-  readonly signal: AbortSignal;
-}
-
-/**
- * Answers with the one address that the channel's options hold.
- *
- * grpc-js' own resolver would look names up at most twice a minute, and gives no way to destroy a socket that is
- * still connecting: it would hold the process for two minutes where a host does not answer.
- */
-class AddressResolver implements experimental.Resolver {
-  readonly #address: DialAddress;
-  readonly #listener: experimental.ResolverListener;
-  /** Asked again (it is, after each failure to connect), it has nothing to add. */
-  #answered = false;
-
-  constructor(_target: experimental.GrpcUri, listener: experimental.ResolverListener, options: ChannelOptions) {
-    this.#address = options[addressOption] as DialAddress;
-    this.#listener = listener;
-  }
-
-  updateResolution(): void {
-    if (this.#answered) return;
-    this.#answered = true;
-    process.nextTick(() => {
-      if (this.#answered) this.#listener(experimental.statusOrFromValue([{ addresses: [this.#address] }]), {}, null, "");
-    });
-  }
-
-  destroy(): void {
-    this.#answered = false;
-  }
-
-  static getDefaultAuthority(target: experimental.GrpcUri): string {
-    return target.path;
-  }
-}
-
-function secureCredentials(tls: TlsOptions | undefined): ChannelCredentials {
-  const { ca, cert, key } = tls ?? {};
-  if ((cert === undefined) !== (key === undefined)) throw new TypeError("tls.cert and tls.key must be given together");
-  try {
-    return credentials.createSsl(pem(ca), pem(key), pem(cert));
-  } catch (cause) {
-    throw new TypeError("tls.ca, tls.cert and tls.key must be certificates and keys in PEM form", { cause });
-  }
-}
-
-function pem(text: string | Uint8Array | undefined): Buffer | null {
-  if (text === undefined) return null;
-  return typeof text === "string" ? Buffer.from(text) : asBuffer(text);
 }
 
 function metadataOf({ token, requireLeader = true }: CallOptions): Metadata {
@@ -472,6 +301,10 @@ function asBuffer(bytes: Uint8Array): Buffer {
 function same(bytes: Buffer): Buffer {
   return bytes;
 }
+
+/** How grpc-js says so, with an empty note at the end, and sometimes the time. */
+const noConnection =
+  /^No connection established\. Last error: (?:Error: )?(.*?)(?: \(\d{4}-[-:.\dTZ]*\))?\. Resolution note: $/s;
 
 /** Runs a handler of the caller's: nobody is left to tell what it throws, and it must not end the process. */
 function guarded(handler: () => void): void {

@@ -72,7 +72,15 @@ export function decodeRange(bytes: Uint8Array): RangeResult {
   while (reader.position < end) {
     const tag = reader.tag();
     if (tag === 18) {
-      const record: KeyRecord = { key: "", rawKey: undefined, value: nothing, createRevision: 0, modRevision: 0, version: 0, lease: "0" };
+      const record: KeyRecord = {
+        key: "",
+        rawKey: undefined,
+        value: nothing,
+        createRevision: 0,
+        modRevision: 0,
+        version: 0,
+        lease: "0",
+      };
       readKeyValue(reader, record);
       result.kvs.push(record);
     } else if (tag === 10) readHeader(reader, result.header);

@@ -45,10 +45,18 @@ export const range: Method<RangeRequest, RangeResult> = {
   decode: decodeRange,
 };
 export const put: Method<PutRequest, PutResponse> = write("KV/Put", PutRequest, PutResponse);
-export const deleteRange: Method<DeleteRangeRequest, DeleteRangeResponse> = write("KV/DeleteRange", DeleteRangeRequest, DeleteRangeResponse);
+export const deleteRange: Method<DeleteRangeRequest, DeleteRangeResponse> = write(
+  "KV/DeleteRange",
+  DeleteRangeRequest,
+  DeleteRangeResponse,
+);
 /** Counted as a write: whether it is one depends on what is in it. */
 export const txn: Method<TxnRequest, TxnResponse> = write("KV/Txn", TxnRequest, TxnResponse);
-export const compact: Method<CompactionRequest, CompactionResponse> = write("KV/Compact", CompactionRequest, CompactionResponse);
+export const compact: Method<CompactionRequest, CompactionResponse> = write(
+  "KV/Compact",
+  CompactionRequest,
+  CompactionResponse,
+);
 
 export const watch: Method<WatchRequest, WatchMessage> = {
   path: "/etcdserverpb.Watch/Watch",
@@ -57,8 +65,16 @@ export const watch: Method<WatchRequest, WatchMessage> = {
   decode: decodeWatch,
 };
 
-export const leaseGrant: Method<LeaseGrantRequest, LeaseGrantResponse> = write("Lease/LeaseGrant", LeaseGrantRequest, LeaseGrantResponse);
-export const leaseRevoke: Method<LeaseRevokeRequest, LeaseRevokeResponse> = write("Lease/LeaseRevoke", LeaseRevokeRequest, LeaseRevokeResponse);
+export const leaseGrant: Method<LeaseGrantRequest, LeaseGrantResponse> = write(
+  "Lease/LeaseGrant",
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+);
+export const leaseRevoke: Method<LeaseRevokeRequest, LeaseRevokeResponse> = write(
+  "Lease/LeaseRevoke",
+  LeaseRevokeRequest,
+  LeaseRevokeResponse,
+);
 export const leaseKeepAlive: Method<LeaseKeepAliveRequest, LeaseKeepAliveResponse> = read(
   "Lease/LeaseKeepAlive",
   LeaseKeepAliveRequest,
@@ -75,18 +91,42 @@ export const authenticate: Method<AuthenticateRequest, AuthenticateResponse> = r
   AuthenticateRequest,
   AuthenticateResponse,
 );
-export const authEnable: Method<AuthEnableRequest, AuthResponse> = write("Auth/AuthEnable", AuthEnableRequest, AuthResponse);
-export const authDisable: Method<AuthDisableRequest, AuthResponse> = write("Auth/AuthDisable", AuthDisableRequest, AuthResponse);
-export const userAdd: Method<AuthUserAddRequest, AuthResponse> = write("Auth/UserAdd", AuthUserAddRequest, AuthResponse);
-export const userGrantRole: Method<AuthUserGrantRoleRequest, AuthResponse> = write("Auth/UserGrantRole", AuthUserGrantRoleRequest, AuthResponse);
-export const roleAdd: Method<AuthRoleAddRequest, AuthResponse> = write("Auth/RoleAdd", AuthRoleAddRequest, AuthResponse);
+export const authEnable: Method<AuthEnableRequest, AuthResponse> = write(
+  "Auth/AuthEnable",
+  AuthEnableRequest,
+  AuthResponse,
+);
+export const authDisable: Method<AuthDisableRequest, AuthResponse> = write(
+  "Auth/AuthDisable",
+  AuthDisableRequest,
+  AuthResponse,
+);
+export const userAdd: Method<AuthUserAddRequest, AuthResponse> = write(
+  "Auth/UserAdd",
+  AuthUserAddRequest,
+  AuthResponse,
+);
+export const userGrantRole: Method<AuthUserGrantRoleRequest, AuthResponse> = write(
+  "Auth/UserGrantRole",
+  AuthUserGrantRoleRequest,
+  AuthResponse,
+);
+export const roleAdd: Method<AuthRoleAddRequest, AuthResponse> = write(
+  "Auth/RoleAdd",
+  AuthRoleAddRequest,
+  AuthResponse,
+);
 export const roleGrantPermission: Method<AuthRoleGrantPermissionRequest, AuthResponse> = write(
   "Auth/RoleGrantPermission",
   AuthRoleGrantPermissionRequest,
   AuthResponse,
 );
 
-export const memberList: Method<MemberListRequest, MemberListResponse> = read("Cluster/MemberList", MemberListRequest, MemberListResponse);
+export const memberList: Method<MemberListRequest, MemberListResponse> = read(
+  "Cluster/MemberList",
+  MemberListRequest,
+  MemberListResponse,
+);
 export const status: Method<StatusRequest, StatusResponse> = read("Maintenance/Status", StatusRequest, StatusResponse);
 
 interface Encoder<T> {
@@ -96,15 +136,28 @@ interface Decoder<T> {
   decode(bytes: Uint8Array): T;
 }
 
-function read<Request, Response>(name: string, request: Encoder<Request>, response: Decoder<Response>): Method<Request, Response> {
+function read<Request, Response>(
+  name: string,
+  request: Encoder<Request>,
+  response: Decoder<Response>,
+): Method<Request, Response> {
   return method(name, request, response, false);
 }
 
-function write<Request, Response>(name: string, request: Encoder<Request>, response: Decoder<Response>): Method<Request, Response> {
+function write<Request, Response>(
+  name: string,
+  request: Encoder<Request>,
+  response: Decoder<Response>,
+): Method<Request, Response> {
   return method(name, request, response, true);
 }
 
-function method<Request, Response>(name: string, request: Encoder<Request>, response: Decoder<Response>, write: boolean): Method<Request, Response> {
+function method<Request, Response>(
+  name: string,
+  request: Encoder<Request>,
+  response: Decoder<Response>,
+  write: boolean,
+): Method<Request, Response> {
   return {
     path: `/etcdserverpb.${name}`,
     write,

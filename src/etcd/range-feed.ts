@@ -233,6 +233,7 @@ export class RangeFeed implements Feed {
         {
           created: () => {
             created();
+            this.#refusedBefore = false;
             this.#context.health.following(this, true);
           },
           events: (events) => this.#apply(events),
@@ -276,7 +277,6 @@ export class RangeFeed implements Feed {
   }
 
   #apply(events: readonly WatchEvent[]): void {
-    this.#refusedBefore = false;
     const { log } = this;
     const { names } = this.#context;
     const known = log.revision;

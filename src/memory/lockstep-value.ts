@@ -127,13 +127,13 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
   set(value: T, options?: LockstepSetOptions): Promise<void> {
     checkValue(value);
     checkOptions(options, setOptions, "set()");
-    return this.#enqueue(() => value, options?.signal) as Promise<unknown> as Promise<void>;
+    return this.#enqueue(() => value, options?.signal, false) as Promise<void>;
   }
 
   update(change: (current: T | undefined) => T, options?: LockstepSetOptions): Promise<T> {
     checkFunction(change, "update(): change");
     checkOptions(options, setOptions, "update()");
-    return this.#enqueue(change, options?.signal);
+    return this.#enqueue(change, options?.signal, true) as Promise<T>;
   }
 
   watch(options?: WatchOptions): Watcher<T> {
@@ -164,13 +164,17 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
     this.watcherCount--;
   }
 
-  #enqueue(make: (current: T | undefined) => T, signal: AbortSignal | undefined): Promise<T> {
+  #enqueue(make: (current: T | undefined) => T, signal: AbortSignal | undefined, answers: boolean): Promise<T | void> {
     if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason as Error);
     if (this.ended) return Promise.reject(closed());
-    const turn = new Turn(make, this.#queue);
+    const turn = new Turn(make, answers, this.#queue);
     this.#queue.add(turn);
     this.#advance();
-    if (signal !== undefined && !turn.settled) turn.await(signal);
+    if (signal !== undefined && !turn.settled) {
+      // Its turn may have come at once: then `make`, or the filter of a waiting get, may have aborted it.
+      if (signal.aborted) turn.fail(signal.reason);
+      else turn.await(signal);
+    }
     return turn.promise;
   }
 
@@ -214,15 +218,18 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
 /** One call of `set` or `update`. */
 class Turn<T> extends AbortEntry {
   readonly make: (current: T | undefined) => T;
-  readonly promise: Promise<T>;
+  /** Resolves with the value where the call is an `update`, which answers it. */
+  readonly promise: Promise<T | void>;
+  readonly #answers: boolean;
   settled = false;
   readonly #queue: Set<Turn<T>>;
-  #resolve!: (value: T) => void;
+  #resolve!: (value: T | void) => void;
   #reject!: (reason: unknown) => void;
 
-  constructor(make: (current: T | undefined) => T, queue: Set<Turn<T>>) {
+  constructor(make: (current: T | undefined) => T, answers: boolean, queue: Set<Turn<T>>) {
     super((reason) => this.fail(reason));
     this.make = make;
+    this.#answers = answers;
     this.#queue = queue;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -232,7 +239,7 @@ class Turn<T> extends AbortEntry {
 
   succeed(value: T): void {
     this.#end();
-    this.#resolve(value);
+    this.#resolve(this.#answers ? value : undefined);
   }
 
   fail(reason: unknown): void {

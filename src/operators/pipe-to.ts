@@ -110,6 +110,8 @@ class Pipe<T> {
       }
     } finally {
       following.unlink();
+      // Released, a writer's `closed` rejects: that is not a failure of the sink.
+      this.#stop.abort();
       this.#sink.release?.();
     }
   }
@@ -128,9 +130,10 @@ class Pipe<T> {
     }
   }
 
-  /** Waits for the sink, or for the pipe's end. */
+  /** Uses the sink and waits for it, or for the pipe's end, after which it is not used any more. */
   async #used(use: () => unknown): Promise<void> {
     try {
+      this.#stop.signal.throwIfAborted();
       await abortable(Promise.resolve(use()), this.#stop.signal);
     } catch (error) {
       this.sinkFailed ||= !this.#stop.signal.aborted;

@@ -113,7 +113,11 @@ export async function inChild<R>(
     child.on("close", resolve);
   });
   const at = stdout.lastIndexOf(resultMark);
-  return { result: at < 0 ? undefined : (JSON.parse(stdout.slice(at + resultMark.length)) as R), exitCode, stderr };
+  return {
+    result: at < 0 ? undefined : (JSON.parse(stdout.slice(at + resultMark.length)) as R),
+    exitCode,
+    stderr: stderr.replaceAll(/data:text\/javascript;base64,[^:\s]*/g, "core"),
+  };
 }
 
 /** The result of `task`, run as {@link inChild} does; throws with what the process wrote where it failed. */

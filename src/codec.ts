@@ -51,10 +51,11 @@ export type InferOutput<S extends StandardSchemaV1> = NonNullable<S["~standard"]
  * Bytes as they are. Both directions copy, so that neither side can change what the other holds.
  */
 export const bytes: Codec<Uint8Array> = {
-  decode: (stored) => stored.slice(),
+  // Not slice(), which does not copy where the array is a Buffer.
+  decode: (stored) => new Uint8Array(stored),
   encode(value) {
     if (!(value instanceof Uint8Array)) throw mustBe("value", "a Uint8Array", value);
-    return value.slice();
+    return new Uint8Array(value);
   },
 };
 
@@ -111,8 +112,8 @@ export function json(schema?: StandardSchemaV1): Codec<unknown> {
 
 function validate(schema: StandardSchemaV1, value: unknown): unknown {
   const result = schema["~standard"].validate(value);
-  if (result instanceof Promise) {
-    result.catch(() => {});
+  if ("then" in result) {
+    Promise.resolve(result).catch(() => {});
     throw new TypeError("schema validates asynchronously; a codec needs one that validates at once");
   }
   if (result.issues === undefined) return result.value;

@@ -1,6 +1,6 @@
 /** A range of keys in etcd. */
 import type { Codec, Decode } from "../codec.ts";
-import { checkFunction, checkOptions } from "../internal/arguments.ts";
+import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
 import { checkWatchOptions } from "../internal/pull-watcher.ts";
 import type {
   Batch,
@@ -18,7 +18,7 @@ import type { WatchOptions } from "../watchable.ts";
 import { quietly, type RangeSource } from "./range-source.ts";
 import { checkWriteOptions, encodeValue, type StoreKey, writeDelete, writePut, writeUpdate } from "./writes.ts";
 
-const callOptions = ["signal"];
+const callOptions: Known = { signal: "AbortSignal" };
 
 /** The reading side. */
 export class EtcdReadableKeyRange<T> implements ReadableKeyRange<T> {

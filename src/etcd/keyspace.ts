@@ -1,6 +1,6 @@
 /** The keyspace of an etcd cluster: endpoints, credentials, and what is opened from it. */
 import type { Codec, Decode } from "../codec.ts";
-import { checkOptions, checkValue, mustBe } from "../internal/arguments.ts";
+import { checkOptions, checkValue, type Known, mustBe } from "../internal/arguments.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type {
   Keyspace,
@@ -54,7 +54,14 @@ const timeouts = {
   keepAliveMs: 10_000,
   keepAliveTimeoutMs: 3000,
 };
-const known = ["endpoints", "namespace", "auth", "tls", ...Object.keys(timeouts)];
+const known: Known = {
+  endpoints: "any",
+  namespace: "string",
+  auth: "any",
+  tls: "any",
+  ...Object.fromEntries(Object.keys(timeouts).map((name) => [name, "number"] as const)),
+};
+
 
 /**
  * Keys and values in an etcd cluster (3.4 and newer), watched over one stream.
@@ -96,8 +103,8 @@ export class EtcdKeyspace implements Keyspace {
     if (options === undefined) throw mustBe("new EtcdKeyspace(): options", "an object", options);
     checkOptions(options, known, "new EtcdKeyspace()");
     const { namespace = "", auth, tls } = options;
-    checkOptions(auth, ["username", "password"], "auth");
-    checkOptions(tls, ["ca", "cert", "key", "serverName"], "tls");
+    checkOptions(auth, { username: "string", password: "string" }, "auth");
+    checkOptions(tls, { ca: "any", cert: "any", key: "any", serverName: "string" }, "tls");
     if (auth !== undefined) {
       for (const name of ["username", "password"] as const) {
         if (typeof auth[name] !== "string") throw mustBe(`auth.${name}`, "a string", auth[name]);
@@ -124,7 +131,7 @@ export class EtcdKeyspace implements Keyspace {
   value<T>(key: string, decode: Decode<T>): ReadableKeyValue<T>;
   value<T>(key: string, coding: Codec<T> | Decode<T>, options?: { readonly default: T }): unknown {
     const range = { key: this.#context.names.toStore(key), rangeEnd: undefined };
-    checkOptions(options, ["default"], "value()");
+    checkOptions(options, { default: "any" }, "value()");
     checkValue(options?.default);
     const absence: Absence<T> = options !== undefined && "default" in options ? { value: options.default } : undefined;
     const source = new RangeSource(range, this.#context);
@@ -144,7 +151,7 @@ export class EtcdKeyspace implements Keyspace {
 
   lease(options: LeaseOptions): Promise<Lease> {
     if (options === undefined) throw mustBe("lease(): options", "an object", options);
-    checkOptions(options, ["ttlMs", "signal"], "lease()");
+    checkOptions(options, { ttlMs: "number", signal: "AbortSignal" }, "lease()");
     checkMs(options.ttlMs, "lease(): ttlMs");
     return this.#leases.grant(options.ttlMs, options.signal);
   }

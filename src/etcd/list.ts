@@ -2,11 +2,13 @@
  * Reading a range of any size: in pages, all of one revision.
  *
  * The first page is read linearizably and fixes the revision; the others are pinned to it. If that revision is
- * compacted meanwhile, reading begins again. Pages are sized by bytes, since one answer of 100,000 keys is two to
- * four times faster than a hundred of 1,000, but both sides hold the whole of it in memory.
+ * compacted meanwhile, or the store replaced by another, reading begins again. Pages are sized by bytes, since one
+ * answer of 100,000 keys is two to four times faster than a hundred of 1,000, but both sides hold the whole of it in
+ * memory.
  */
 import type { Client } from "./client.ts";
 import { classify } from "./errors.ts";
+import { departs } from "./history.ts";
 import type { ResponseHeader } from "./proto/generated/etcd.ts";
 import type { KeyRecord } from "./proto/hot-decoders.ts";
 import { range as rangeMethod } from "./proto/methods.ts";
@@ -35,14 +37,21 @@ const pageDeadlineMs = 60_000;
 export async function list(client: Client, { key, rangeEnd }: StoreRange, signal: AbortSignal | undefined): Promise<Listing> {
   for (;;) {
     try {
-      return await listAt(client, { key, rangeEnd }, signal);
+      const listing = await listAt(client, { key, rangeEnd }, signal);
+      if (listing !== undefined) return listing;
     } catch (error) {
-      if (!(error instanceof TransportError) || classify(error).kind !== "compacted") throw error;
+      const kind = error instanceof TransportError ? classify(error).kind : undefined;
+      if (kind !== "compacted" && kind !== "future-revision") throw error;
     }
   }
 }
 
-async function listAt(client: Client, { key, rangeEnd }: StoreRange, signal: AbortSignal | undefined): Promise<Listing> {
+/** Reads the range once; undefined where the pages turn out to be of two histories. */
+async function listAt(
+  client: Client,
+  { key, rangeEnd }: StoreRange,
+  signal: AbortSignal | undefined,
+): Promise<Listing | undefined> {
   const options = { signal, deadlineMs: pageDeadlineMs };
   if (rangeEnd === undefined) {
     const { header, kvs } = await client.attempt(rangeMethod, { key }, options);
@@ -57,6 +66,7 @@ async function listAt(client: Client, { key, rangeEnd }: StoreRange, signal: Abo
     limit = nextLimit(page.kvs, limit);
     const request = { key: after(last), rangeEnd, limit, revision: header.revision };
     page = await client.attempt(rangeMethod, request, options);
+    if (departs(page.header, header)) return undefined;
     for (const record of page.kvs) records.push(record);
   }
   return { header, records };

@@ -31,10 +31,9 @@ import { failAll } from "../range/watchers.ts";
 import type { Client } from "./client.ts";
 import { classify, toEventValueError } from "./errors.ts";
 import type { Health } from "./health.ts";
-import { History } from "./history.ts";
+import { contradicts, departs, History } from "./history.ts";
 import { list, type StoreRange } from "./list.ts";
 import type { KeyNames } from "./namespace.ts";
-import type { ResponseHeader } from "./proto/generated/etcd.ts";
 import type { WatchEvent } from "./proto/hot-decoders.ts";
 import { range as rangeMethod } from "./proto/methods.ts";
 import { TransportError } from "./transport.ts";
@@ -75,8 +74,8 @@ export class RangeFeed implements Feed {
   #endWatch: ((ending: Ending) => void) | undefined;
   /** Resumes a feed that rests after an error. */
   #resume: (() => void) | undefined;
-  /** Called at each change of `log.revision`. */
-  readonly #onAdvance = new Set<() => void>();
+  /** Called at each change of `log.revision`, and when a watch begins. */
+  readonly #onMove = new Set<() => void>();
 
   constructor(context: FeedContext, range: StoreRange, onEmpty: () => void) {
     this.#context = context;
@@ -159,18 +158,22 @@ export class RangeFeed implements Feed {
   async #list(rewound: boolean): Promise<void> {
     const { client, names } = this.#context;
     const read = ++this.#begun;
+    const since = this.#history.now;
     let listing = await list(client, this.#range, this.#stop.signal);
-    if (!rewound && this.#contradicts(listing.header)) {
-      // Another read may have overtaken this one; a store that was restored says so again.
+    if (!rewound && contradicts(listing.header, since)) {
+      // An old server may say so once, after a long pause; a store that was restored says so again.
       listing = await list(client, this.#range, this.#stop.signal);
-      rewound = this.#contradicts(listing.header);
+      rewound = contradicts(listing.header, since);
     }
     const { header, records } = listing;
-    this.#history.note(header);
     const keys = records.map((record) => names.stored(record));
-    this.log.merge(keys, header.revision, { rewound });
+    if (rewound) this.#history.restart(header);
+    else this.#history.note(header);
+    // A read may have found meanwhile that nothing has changed, and settled at a later revision.
+    const revision = rewound ? header.revision : Math.max(header.revision, this.log.revision);
+    this.log.merge(keys, revision, { rewound });
     this.#loaded = true;
-    this.#advanced();
+    this.#moved();
     this.#fresh(read);
     this.#check();
   }
@@ -181,37 +184,24 @@ export class RangeFeed implements Feed {
    */
   async #probe(): Promise<"resumable" | "compacted" | "rewound"> {
     const { client } = this.#context;
+    const since = this.#history.now;
     const request = { key: this.#range.key, revision: this.log.revision, keysOnly: true };
     for (let suspicions = 0; ; ) {
       try {
         const { header } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
-        if (!this.#contradicts(header)) {
+        if (!contradicts(header, since)) {
           this.#history.note(header);
           return "resumable";
         }
       } catch (error) {
         const kind = error instanceof TransportError ? classify(error).kind : undefined;
-        if (kind === "compacted") return this.#probeCompacted();
+        // In another history, perhaps: listing finds out.
+        if (kind === "compacted") return "compacted";
         if (kind !== "future-revision") throw error;
       }
-      // A member that lags may say so once; a store that was restored says so again.
+      // An old server may say so once, after a long pause; a store that was restored says so again.
       if (++suspicions === 2) return "rewound";
     }
-  }
-
-  /** The revision was compacted, in this history or in another one. */
-  async #probeCompacted(): Promise<"compacted" | "rewound"> {
-    const { client } = this.#context;
-    for (let suspicions = 0; suspicions < 2; suspicions++) {
-      const { header } = await client.attempt(rangeMethod, { key: this.#range.key, keysOnly: true }, { signal: this.#stop.signal });
-      if (!this.#contradicts(header)) return "compacted";
-    }
-    return "rewound";
-  }
-
-  /** Whether the header of a linearizable read cannot be of the history that the log is of. */
-  #contradicts(header: ResponseHeader): boolean {
-    return this.#loaded && this.#history.contradicts(header, this.log.revision);
   }
 
   /** Watches until the watch ends. */
@@ -231,10 +221,13 @@ export class RangeFeed implements Feed {
       const watch = stream.watch(
         { key: this.#range.key, rangeEnd: this.#range.rangeEnd, startRevision: this.log.revision },
         {
-          created: () => {
+          created: (header) => {
+            // The address leads to another cluster by now; or the member lags, and does not know of an election yet.
+            if (departs(header, this.#history.now)) return this.#endWatch?.("lost");
             created();
             this.#refusedBefore = false;
             this.#context.health.following(this, true);
+            this.#moved();
           },
           events: (events) => this.#apply(events),
           progress: (revision) => {
@@ -297,11 +290,11 @@ export class RangeFeed implements Feed {
   #settle(revision: number): void {
     this.log.settle(revision);
     this.#history.reached(revision);
-    this.#advanced();
+    this.#moved();
   }
 
-  #advanced(): void {
-    for (const call of this.#onAdvance) call();
+  #moved(): void {
+    for (const call of this.#onMove) call();
   }
 
   #fresh(read: number): void {
@@ -341,31 +334,38 @@ export class RangeFeed implements Feed {
   async #catchUp(read: number): Promise<void> {
     const { log } = this;
     const { client } = this.#context;
-    let target: number | undefined;
-    while (this.freshTo < read) {
+    let { era } = this.#history.now;
+    let target = Infinity;
+    while (this.freshTo < read && log.revision < target) {
+      const since = this.#history.now;
+      if (since.era !== era) target = Infinity;
+      era = since.era;
       const known = log.revision;
       const size = log.size;
       const request = { ...this.#range, minModRevision: known + 1, limit: 1, keysOnly: true };
       const { header, kvs, count } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
-      if (this.#history.contradicts(header, known)) this.#endWatch?.("lost");
+      // What was answered before the store was rewound says nothing any more.
+      if (this.#history.now.era !== era) continue;
+      if (contradicts(header, since)) this.#endWatch?.("lost");
       else {
         this.#history.note(header);
-        target ??= header.revision;
-        if (kvs.length === 0 && count === size && log.revision === known && header.revision > known) this.#settle(header.revision);
-        if (log.revision >= target) return;
+        target = Math.min(target, header.revision);
+        const same = kvs.length === 0 && count === size && log.revision === known;
+        if (same && header.revision > known) this.#settle(header.revision);
       }
-      if (log.revision === known) await this.#nextAdvance();
+      // The watch brings it, or the next one, or a list.
+      if (log.revision === known && known < target) await this.#nextMove();
     }
   }
 
-  #nextAdvance(): Promise<void> {
+  #nextMove(): Promise<void> {
     const { signal } = this.#stop;
     return new Promise((resolve, reject) => {
       const leave = (): void => {
-        this.#onAdvance.delete(advanced);
+        this.#onMove.delete(moved);
         signal.removeEventListener("abort", abort);
       };
-      const advanced = (): void => {
+      const moved = (): void => {
         leave();
         resolve();
       };
@@ -373,7 +373,7 @@ export class RangeFeed implements Feed {
         leave();
         reject(new EventValueError("EV_CLOSED", "the feed is closed"));
       };
-      this.#onAdvance.add(advanced);
+      this.#onMove.add(moved);
       signal.addEventListener("abort", abort);
     });
   }

@@ -15,7 +15,7 @@
 import type { Access, Client } from "./client.ts";
 import { refusalOf } from "./errors.ts";
 import { watch as watchMethod } from "./proto/methods.ts";
-import type { WatchRequest } from "./proto/generated/etcd.ts";
+import type { ResponseHeader, WatchRequest } from "./proto/generated/etcd.ts";
 import type { WatchEvent, WatchMessage } from "./proto/hot-decoders.ts";
 import type { Duplex, Transport, TransportError } from "./transport.ts";
 
@@ -28,8 +28,8 @@ export interface WatchSpec {
 
 /** What a watch is told. After `compacted`, `refused` or `lost` it has ended. */
 export interface WatchHandlers {
-  /** The server watches. */
-  created(): void;
+  /** The server watches. The header is that of the member, which may lag. */
+  created(header: ResponseHeader): void;
   /** Whole revisions, in order. They may begin before `startRevision`, after a fail-over to a lagging member. */
   events(events: readonly WatchEvent[]): void;
   /** Nothing up to `revision` is missing. It may be before what is known, for a watch that starts in the future. */
@@ -184,7 +184,7 @@ export class WatchStream {
     if (watch.ended) return this.#cancelId(open, message.watchId);
     watch.id = message.watchId;
     open.byId.set(message.watchId, watch);
-    watch.handlers.created();
+    watch.handlers.created(message.header);
   }
 
   #failed(open: Open, error: TransportError): void {

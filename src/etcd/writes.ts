@@ -1,6 +1,6 @@
 /** Writes of single keys: put, delete, and the two on a condition. */
 import { errorOf, isEventValueError } from "../errors.ts";
-import { checkOptions, checkValue, mustBe } from "../internal/arguments.ts";
+import { checkOptions, checkValue, type Known, mustBe } from "../internal/arguments.ts";
 import { Backoff } from "../internal/backoff.ts";
 import type { Codec } from "../codec.ts";
 import type { Versioned, WriteOptions } from "../keyspace.ts";
@@ -14,14 +14,13 @@ export interface StoreKey {
   readonly bytes: Uint8Array;
 }
 
-const writeOptions = ["signal", "ifRevision", "lease"];
+const writeOptions: Known = { signal: "AbortSignal", ifRevision: "number", lease: "any" };
 
 /** Refuses options that are not those of a write. */
 export function checkWriteOptions(options: WriteOptions | undefined, what: string): void {
   if (options === undefined) return;
   checkOptions(options, writeOptions, what);
   const { ifRevision, lease } = options;
-  if (ifRevision !== undefined && typeof ifRevision !== "number") throw mustBe(`${what}: ifRevision`, "a number", ifRevision);
   if (ifRevision !== undefined && (!Number.isSafeInteger(ifRevision) || ifRevision < 0)) {
     throw new RangeError(`${what}: ifRevision must be a revision or 0, not ${ifRevision}`);
   }

@@ -1,16 +1,24 @@
 /** Checks of what callers pass: a `TypeError` at the call, naming the argument. */
 
-/** Refuses anything but an object (or nothing) whose properties are all among `known`. */
-export function checkOptions(options: unknown, known: readonly string[], what: string): void {
+/** What an option may be, besides `undefined`. */
+export type Kind = "any" | "AbortSignal" | "function" | "boolean" | "number" | "string";
+
+/** The options of a call, by name. */
+export type Known = { readonly [name: string]: Kind };
+
+/** Refuses anything but an object (or nothing) whose properties are all among `known`, and of their kind. */
+export function checkOptions(options: unknown, known: Known, what: string): void {
   if (options === undefined) return;
   if (typeof options !== "object" || options === null) throw mustBe(`${what}: options`, "an object", options);
   // Inherited ones count: an AbortSignal passed in the place of { signal } is found by them.
   for (const name in options) {
-    if (!known.includes(name)) throw new TypeError(`${what}: unknown option "${name}"`);
-  }
-  const { signal } = options as { readonly signal?: Partial<AbortSignal> | null };
-  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-    throw mustBe(`${what}: signal`, "an AbortSignal", signal);
+    const kind = known[name];
+    const value = (options as { readonly [name: string]: unknown })[name];
+    if (!kind) throw new TypeError(`${what}: unknown option "${name}"`);
+    if (value === undefined || kind === "any" || kind === typeof value) continue;
+    if (kind !== "AbortSignal" || typeof (value as Partial<AbortSignal> | null)?.addEventListener !== "function") {
+      throw mustBe(`${what}: ${name}`, `of type ${kind}`, value);
+    }
   }
 }
 
@@ -28,5 +36,5 @@ export function checkValue(value: unknown): void {
 
 /** The error for an argument of the wrong type. */
 export function mustBe(what: string, expected: string, given: unknown): TypeError {
-  return new TypeError(`${what} must be ${expected}, not ${given === null ? given : typeof given}`);
+  return new TypeError(`${what} must be ${expected}, not ${typeof given}`);
 }

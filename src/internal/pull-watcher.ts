@@ -15,7 +15,7 @@
 import { EventValueError } from "../errors.ts";
 import type { GetOptions, Watcher, WatchOptions } from "../watchable.ts";
 import { AbortEntry } from "./abort.ts";
-import { checkFunction, checkOptions } from "./arguments.ts";
+import { checkOptions, type Known } from "./arguments.ts";
 import { disposable } from "./dispose.ts";
 import { Link, List } from "./list.ts";
 import { admit, delay } from "./pace.ts";
@@ -80,8 +80,8 @@ class Request {
 /** The request of a watcher that has never had any but plain gets. */
 const plain: Request = new Request(noop);
 
-const getOptions = ["signal", "filter", "backlogOnly"] as const;
-const watchOptions = ["signal"] as const;
+const watchOptions: Known = { signal: "AbortSignal" };
+const getOptions: Known = { signal: "AbortSignal", filter: "function", backlogOnly: "boolean" };
 
 /** Options of any get. */
 export interface AskOptions {
@@ -95,12 +95,11 @@ export function checkWatchOptions(options: WatchOptions | undefined): void {
   checkOptions(options, watchOptions, "watch()");
 }
 
-const done: IteratorResult<never> = { done: true, value: undefined };
+const done: IteratorResult<never, undefined> = { done: true, value: undefined };
 
 /** Checks what was passed to a `get()`. */
 export function checkGetOptions(options: GetOptions<never> | undefined): void {
   checkOptions(options, getOptions, "get()");
-  if (options?.filter !== undefined) checkFunction(options.filter, "get(): filter");
 }
 
 /** A watcher that pulls from its source. Subclasses know the source. */
@@ -142,24 +141,21 @@ export abstract class PullWatcher<out T> extends Link implements Watcher<T> {
     else this.#leave();
   }
 
+  /**
+   * The watcher is its own iterator, written by hand: an async generator cannot give up a pending `await` when the
+   * loop is left, and takes 5.4 hops a value where this takes 2.7.
+   */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined> {
-    return this.iterate() as AsyncIterator<T, undefined>;
+    return this as AsyncIterator<T, undefined>;
   }
 
-  /**
-   * An iterator over gets. Written by hand: an async generator cannot give up a pending `await`
-   * when the loop is left, and takes 5.4 hops a value where this takes 2.7.
-   */
-  protected iterate(ask = (iterating: boolean): Promise<unknown> => this.ask(iterating)): AsyncIterableIterator<unknown, undefined> {
-    const iterator: AsyncIterableIterator<unknown, undefined> = {
-      next: () => ask(true) as Promise<IteratorResult<unknown, undefined>>,
-      return: () => {
-        this.close();
-        return Promise.resolve(done);
-      },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+  next(): Promise<IteratorResult<T, undefined>> {
+    return this.ask(true) as Promise<IteratorResult<T, undefined>>;
+  }
+
+  return(): Promise<IteratorResult<never, undefined>> {
+    this.close();
+    return Promise.resolve(done);
   }
 
   /** Closes the watcher when `signal` is aborted, or at once if it is; gets then reject with its reason. */

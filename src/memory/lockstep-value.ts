@@ -11,7 +11,7 @@
  * before its first get, it begins with that.
  */
 import { AbortEntry } from "../internal/abort.ts";
-import { checkFunction, checkOptions, checkValue } from "../internal/arguments.ts";
+import { checkFunction, checkOptions, checkValue, type Known } from "../internal/arguments.ts";
 import { checkWatchOptions, closed, ENDED, NOTHING, PullWatcher, WaitList } from "../internal/pull-watcher.ts";
 import type { Value, Watcher, WatchOptions } from "../watchable.ts";
 
@@ -82,8 +82,8 @@ export interface LockstepValueConstructor {
   readonly prototype: LockstepValue<unknown>;
 }
 
-const initialOption = ["initial"];
-const setOptions = ["signal"];
+const initialOption: Known = { initial: "any" };
+const setOptions: Known = { signal: "AbortSignal" };
 
 /** What a watcher sees of its value. */
 interface Source<T> {
@@ -167,7 +167,7 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
   #enqueue(make: (current: T | undefined) => T, signal: AbortSignal | undefined, answers: boolean): Promise<T | void> {
     if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason as Error);
     if (this.ended) return Promise.reject(closed());
-    const turn = new Turn(make, answers, this.#queue);
+    const turn = new Turn(make, answers, signal, this.#queue);
     this.#queue.add(turn);
     this.#advance();
     if (signal !== undefined && !turn.settled) {
@@ -185,7 +185,9 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
     for (const turn of this.#queue) {
       if (this.#lacking > 0) break;
       this.#queue.delete(turn);
-      this.#take(turn);
+      // The signal may be telling others first, whose closing makes this turn come.
+      if (turn.signal?.aborted === true) turn.fail(turn.signal.reason);
+      else this.#take(turn);
     }
     this.#advancing = false;
   }
@@ -218,6 +220,7 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
 /** One call of `set` or `update`. */
 class Turn<T> extends AbortEntry {
   readonly make: (current: T | undefined) => T;
+  readonly signal: AbortSignal | undefined;
   /** Resolves with the value where the call is an `update`, which answers it. */
   readonly promise: Promise<T | void>;
   readonly #answers: boolean;
@@ -226,9 +229,15 @@ class Turn<T> extends AbortEntry {
   #resolve!: (value: T | void) => void;
   #reject!: (reason: unknown) => void;
 
-  constructor(make: (current: T | undefined) => T, answers: boolean, queue: Set<Turn<T>>) {
+  constructor(
+    make: (current: T | undefined) => T,
+    answers: boolean,
+    signal: AbortSignal | undefined,
+    queue: Set<Turn<T>>,
+  ) {
     super((reason) => this.fail(reason));
     this.make = make;
+    this.signal = signal;
     this.#answers = answers;
     this.#queue = queue;
     this.promise = new Promise((resolve, reject) => {

@@ -5,7 +5,7 @@
  * Comparing the two tells all there is to know, so nothing is queued and nothing can grow, and watchers that do not
  * wait cost a `set` nothing: the value does not even know them.
  */
-import { checkOptions, checkValue } from "../internal/arguments.ts";
+import { checkOptions, checkValue, type Known } from "../internal/arguments.ts";
 import { checkWatchOptions, closed, ENDED, NOTHING, PullWatcher, WaitList } from "../internal/pull-watcher.ts";
 import type { Value, Watcher, WatchOptions } from "../watchable.ts";
 
@@ -71,7 +71,7 @@ interface Source<out T> {
   watcherCount: number;
 }
 
-const initialOption: readonly string[] = ["initial"];
+const initialOption: Known = { initial: "any" };
 
 export const MemoryValue: MemoryValueConstructor = class MemoryValue<T> implements Value<T>, Source<T> {
   current: T | undefined = undefined;
@@ -83,7 +83,7 @@ export const MemoryValue: MemoryValueConstructor = class MemoryValue<T> implemen
 
   constructor(options?: { initial: T }) {
     checkOptions(options, initialOption, "new MemoryValue()");
-    if (options !== undefined && "initial" in options) this.set(options.initial);
+    if (options && "initial" in options) this.set(options.initial);
   }
 
   get isSet(): boolean {

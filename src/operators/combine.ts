@@ -2,8 +2,9 @@
  * Several watchables as one.
  *
  * A combined watcher pulls: while one of its gets is pending, a get is pending on each member's watcher, and none
- * otherwise. The first member to answer ends the round: the other gets are aborted, which costs them nothing, and
- * what some of them had been given already in the same moment is taken in too.
+ * otherwise. When there is something to deliver the other gets are aborted, which costs them nothing, and what they
+ * had been given already in the same moment is taken in too. Until then a member that has answered is asked again at
+ * once, so that at no moment a value of one could slip behind an abort that came after it.
  */
 import { isEventValueError } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
@@ -61,8 +62,8 @@ function openAll(sources: readonly Watchable<unknown>[], options: WatchOptions |
   return watchers;
 }
 
-/** Why the gets of a round are aborted; one for all, as making an error takes longer than the rest of a round. */
-const enough: unique symbol = Symbol("another member has answered");
+/** Why the gets of members are aborted; one for all, as making an error takes longer than all the rest. */
+const enough: unique symbol = Symbol("there is something to deliver");
 
 interface Member {
   readonly watcher: Watcher<unknown>;
@@ -82,6 +83,8 @@ class CombinedWatcher<T> implements Watcher<T> {
   #failure: { readonly error: unknown } | undefined;
   #pending = false;
   #closed = false;
+  /** Whether the signal given to `watch()` had been aborted when it was closed. */
+  #aborted = false;
 
   static {
     disposable(CombinedWatcher.prototype);
@@ -99,15 +102,18 @@ class CombinedWatcher<T> implements Watcher<T> {
   get(options?: GetOptions<T>): Promise<T> {
     checkGetOptions(options);
     if (this.#pending) return rejected(concurrentGet());
-    if (this.#closed) return rejected(closed());
-    if (options?.signal?.aborted === true) return rejected(options.signal.reason);
+    if (this.#signal?.aborted) this.close();
+    if (this.#closed) return rejected(this.#aborted ? this.#signal?.reason : closed());
+    if (options?.signal?.aborted) return rejected(options.signal.reason);
     const got = this.#next(options);
     got.catch(() => {});
     return got;
   }
 
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
+    this.#aborted = this.#signal?.aborted === true;
     for (const { watcher } of this.#members) watcher.close();
   }
 
@@ -115,57 +121,102 @@ class CombinedWatcher<T> implements Watcher<T> {
     return iterateGets(this, this.#signal);
   }
 
-  async #next(options: GetOptions<T> | undefined): Promise<T> {
-    const { signal, filter, backlogOnly } = options ?? {};
+  async #next({ signal, filter, backlogOnly }: GetOptions<T> = {}): Promise<T> {
     this.#pending = true;
     try {
-      // What an earlier round left may be old by now; an ordinary round takes the newest anyway.
-      await this.#round(signal, this.#changed || backlogOnly === true);
-      for (;;) {
-        if (this.#changed && this.#members.every((member) => member.isSet)) {
-          this.#changed = false;
-          const value = this.#assemble(this.#members.map((member) => member.value));
-          if (filter === undefined || filter(value)) return value;
-        }
-        this.#throwFailure();
-        if (this.#hasEnded()) this.close();
-        if (this.#closed) throw closed();
-        signal?.throwIfAborted();
-        if (backlogOnly === true) throw backlogDone();
-        await this.#round(signal, false);
+      // What an earlier get left is delivered for certain, as part of what is there by now.
+      if (backlogOnly || this.#isComplete()) {
+        const found = await this.#ask(signal, filter, true);
+        if (found !== undefined) return found.value;
+        this.#throwIfOver(signal);
+        if (backlogOnly) throw backlogDone();
       }
+      const found = await this.#ask(signal, filter, false);
+      if (found !== undefined) return found.value;
+      this.#throwIfOver(signal);
+      throw closed();
     } finally {
       this.#pending = false;
     }
   }
 
-  /** One get of each member; over when one of them has answered, or, with `backlogOnly`, all have. */
-  async #round(signal: AbortSignal | undefined, backlogOnly: boolean): Promise<void> {
-    const round = new AbortController();
-    const following = follow(round, signal);
-    await Promise.all(
-      this.#members.map(async (member) => {
-        if (member.ended) return;
+  /**
+   * Gets from all members until there is something to deliver; with `once`, what they have. Resolves, with nothing if
+   * there is nothing, when no get of a member is pending any more.
+   */
+  #ask(signal: AbortSignal | undefined, filter: GetOptions<T>["filter"], once: boolean): Promise<{ value: T } | undefined> {
+    return new Promise((resolve, reject) => {
+      const asking = new AbortController();
+      const following = follow(asking, signal);
+      let found: { value: T } | undefined;
+      let failure: { readonly error: unknown } | undefined;
+      let open = 0;
+      const stop = (): void => {
+        if (!asking.signal.aborted) asking.abort(enough);
+      };
+      const look = (): void => {
         try {
-          member.value = await member.watcher.get({ signal: round.signal, backlogOnly });
-          member.isSet = this.#changed = true;
+          found = this.#take(filter) ?? found;
         } catch (error) {
-          if (round.signal.aborted && error === round.signal.reason) return;
-          if (isEventValueError(error, "EV_BACKLOG_DONE")) return;
-          if (isEventValueError(error, "EV_CLOSED")) member.ended = true;
-          else this.#failure ??= { error };
+          failure = { error };
         }
-        if (!backlogOnly && this.#members.length > 1) round.abort(enough);
-      }),
-    );
-    following.unlink();
+        if (found !== undefined || failure !== undefined || this.#failure !== undefined || this.#hasEnded()) stop();
+      };
+      const ask = (member: Member): void => {
+        open++;
+        member.watcher.get({ signal: asking.signal, backlogOnly: once }).then(
+          (value) => {
+            member.value = value;
+            member.isSet = this.#changed = true;
+            answered(member);
+          },
+          (error: unknown) => {
+            if (isEventValueError(error, "EV_CLOSED")) member.ended = true;
+            else if (error !== asking.signal.reason && !isEventValueError(error, "EV_BACKLOG_DONE")) this.#failure ??= { error };
+            answered();
+          },
+        );
+      };
+      const answered = (member?: Member): void => {
+        open--;
+        if (!once) look();
+        if (member !== undefined && !once && !asking.signal.aborted) ask(member);
+        if (open === 0) end();
+      };
+      const end = (): void => {
+        following.unlink();
+        look();
+        if (failure !== undefined) reject(failure.error as Error);
+        else resolve(found);
+      };
+      for (const member of this.#members) if (!member.ended) ask(member);
+      if (open === 0) end();
+    });
   }
 
-  #throwFailure(): void {
-    if (this.#failure === undefined) return;
-    const { error } = this.#failure;
-    this.#failure = undefined;
-    throw error;
+  /** Whether every member has a value, and some a new one. */
+  #isComplete(): boolean {
+    return this.#changed && this.#members.every((member) => member.isSet);
+  }
+
+  /** The newest combined value, if it is new and the filter accepts it. */
+  #take(filter: GetOptions<T>["filter"]): { value: T } | undefined {
+    if (!this.#isComplete()) return undefined;
+    this.#changed = false;
+    const value = this.#assemble(this.#members.map((member) => member.value));
+    return filter === undefined || filter(value) ? { value } : undefined;
+  }
+
+  /** Throws where there is nothing to wait for. */
+  #throwIfOver(signal: AbortSignal | undefined): void {
+    if (this.#failure !== undefined) {
+      const { error } = this.#failure;
+      this.#failure = undefined;
+      throw error;
+    }
+    if (this.#hasEnded()) this.close();
+    if (this.#closed) throw this.#aborted ? this.#signal?.reason : closed();
+    signal?.throwIfAborted();
   }
 
   #hasEnded(): boolean {

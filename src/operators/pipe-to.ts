@@ -1,6 +1,6 @@
 import { isEventValueError } from "../errors.ts";
 import { abortable, follow } from "../internal/abort.ts";
-import { checkOptions, mustBe } from "../internal/arguments.ts";
+import { checkOptions, mustBe, type Known } from "../internal/arguments.ts";
 import type { Sink, Watchable, Watcher } from "../watchable.ts";
 import { checkWatchable } from "./derived.ts";
 
@@ -21,7 +21,7 @@ export interface PipeToOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const pipeToOptions = ["signal"];
+const pipeToOptions: Known = { signal: "AbortSignal" };
 
 /**
  * Writes the values of `source` to `sink`, one at a time: while the sink is busy (its promise is pending, its stream

@@ -1,4 +1,4 @@
-import { checkFunction, checkOptions } from "../internal/arguments.ts";
+import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
 import type { Watchable } from "../watchable.ts";
 import { checkWatchable } from "./derived.ts";
 
@@ -8,7 +8,7 @@ export interface WaitForOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const waitForOptions = ["signal"];
+const waitForOptions: Known = { signal: "AbortSignal" };
 
 /**
  * Resolves with the newest value for which `predicate` says yes, waiting for one if need be.

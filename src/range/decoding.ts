@@ -51,10 +51,10 @@ export function changeOf<T>(entry: LogEntry, decode: Decode<T>): KeyUpdate<T> | 
 export function putOf<T>(stored: StoredKey, result: Decoded<T>): KeyUpdate<T> | InvalidUpdate {
   const { key, bytes, revision, createRevision } = stored;
   if ("value" in result) return { type: "put", key, value: result.value, revision, createRevision };
-  return { type: "invalid", key: isRawKey(key) ? rawKeyText(key) : key, bytes: bytes.slice(), error: result.error, revision };
+  return { type: "invalid", key: isRawKey(key) ? rawKeyText(key) : key, bytes: new Uint8Array(bytes), error: result.error, revision };
 }
 
 function notDecoded(key: string, bytes: Uint8Array, revision: number, why: string, cause?: unknown): EventValueError {
   const message = `the value of ${JSON.stringify(key)} at revision ${revision} cannot be decoded: ${why}`;
-  return errorOf("EV_DECODE", message, { key, bytes: bytes.slice(), revision, cause });
+  return errorOf("EV_DECODE", message, { key, bytes: new Uint8Array(bytes), revision, cause });
 }

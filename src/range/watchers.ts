@@ -5,7 +5,7 @@
  * log has is delivered, and nothing is asked of the store.
  */
 import type { Decode } from "../codec.ts";
-import { checkOptions } from "../internal/arguments.ts";
+import { checkOptions, type Known } from "../internal/arguments.ts";
 import { type AskOptions, checkWatchOptions, ENDED, NOTHING, PullWatcher, UNKNOWN, type WaitList } from "../internal/pull-watcher.ts";
 import type { Batch, GetBatchOptions, KeyUpdate, RangeWatcher } from "../keyspace.ts";
 import type { Watcher, WatchOptions } from "../watchable.ts";
@@ -131,7 +131,7 @@ class UpdateWatcher<T> extends LogWatcher<KeyUpdate<T>> {
   }
 }
 
-const batchOptions = ["signal", "backlogOnly"];
+const batchOptions: Known = { signal: "AbortSignal", backlogOnly: "boolean" };
 
 class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   /** Whether the pending get, or the one that is about to be, is for a batch. */
@@ -143,7 +143,11 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   }
 
   batches(): AsyncIterable<Batch<T>> {
-    return this.iterate((iterating) => this.#askBatch(iterating)) as AsyncIterable<Batch<T>>;
+    const iterator = {
+      next: () => this.#askBatch(true) as Promise<IteratorResult<Batch<T>, undefined>>,
+      return: () => this.return(),
+    };
+    return { [Symbol.asyncIterator]: () => iterator };
   }
 
   #askBatch(iterating: boolean, options?: AskOptions): Promise<unknown> {

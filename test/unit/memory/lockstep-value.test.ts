@@ -378,6 +378,29 @@ describe("L3: cancellation", () => {
     expect(await unattended.get()).toBe(2);
   });
 
+  test("a queued set is undone by its signal also where that closes the watcher it waits for, first", async () => {
+    const value = new LockstepValue<number>();
+    const controller = new AbortController();
+    value.watch({ signal: controller.signal });
+    const first = value.set(1);
+    const queued = value.set(2, { signal: controller.signal });
+    const last = value.set(3);
+    controller.abort("all");
+    expect(await rejection(queued)).toBe("all");
+    await Promise.all([first, last]);
+    const current = value.current;
+    using watcher = value.watch();
+    expect([current, await watcher.get()]).toEqual([3, 3]);
+
+    const again = new AbortController();
+    value.watch({ signal: again.signal });
+    const sets = [value.set(4), rejection(value.set(5, { signal: again.signal }))];
+    expect(await watcher.get()).toBe(4);
+    again.abort("again");
+    expect(await Promise.all(sets)).toEqual([undefined, "again"]);
+    expect(value.current).toBe(4);
+  });
+
   test("a thousand queued sets of one signal take one listener, and its abort undoes all that are queued", async () => {
     const value = new LockstepValue<number>();
     const controller = new AbortController();

@@ -1,0 +1,239 @@
+/** The command line, checked as a whole before anything is done: what it asks for, or a {@link UsageError}. */
+import { parseArgs } from "node:util";
+import { parseEndpoints } from "../etcd/endpoint.ts";
+import { UsageError } from "./exit.ts";
+
+export type CommandName = "watch" | "get" | "set" | "delete";
+export const commandNames: readonly CommandName[] = ["watch", "get", "set", "delete"];
+
+/** How to reach the store. */
+export interface StoreOptions {
+  /** URLs of members, all valid. */
+  readonly endpoints: readonly string[];
+  readonly namespace: string;
+  readonly user: string | undefined;
+  readonly cacert: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly serverName: string | undefined;
+}
+
+/** Where a value to store comes from. */
+export type ValueSource =
+  | { readonly from: "argument"; readonly text: string }
+  | { readonly from: "stdin" }
+  | { readonly from: "file"; readonly path: string };
+
+interface Command<Name extends CommandName> {
+  readonly command: Name;
+  readonly store: StoreOptions;
+  readonly key: string;
+  readonly json: boolean;
+}
+
+/** 0: no limit. */
+interface Timed {
+  readonly timeoutMs: number;
+}
+
+export interface WatchCommand extends Command<"watch"> {
+  readonly prefix: boolean;
+  readonly base64: boolean;
+}
+
+export interface GetCommand extends Command<"get">, Timed {
+  readonly prefix: boolean;
+  readonly base64: boolean;
+}
+
+export interface SetCommand extends Command<"set">, Timed {
+  readonly value: ValueSource;
+  readonly base64: boolean;
+}
+
+export interface DeleteCommand extends Command<"delete">, Timed {}
+
+/** What a command line asks for. */
+export type Invocation =
+  | { readonly command: "help"; readonly topic: CommandName | undefined }
+  | { readonly command: "version" }
+  | WatchCommand
+  | GetCommand
+  | SetCommand
+  | DeleteCommand;
+
+const options = {
+  store: { type: "string", multiple: true },
+  namespace: { type: "string" },
+  user: { type: "string" },
+  cacert: { type: "string" },
+  cert: { type: "string" },
+  key: { type: "string" },
+  "server-name": { type: "string" },
+  prefix: { type: "boolean" },
+  base64: { type: "boolean" },
+  json: { type: "boolean" },
+  timeout: { type: "string" },
+  file: { type: "string" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean" },
+} as const;
+
+type Values = ReturnType<typeof parse>["values"];
+
+const everyCommand = ["store", "namespace", "user", "cacert", "cert", "key", "server-name", "json"] as const;
+const commandOptions: Readonly<Record<CommandName, readonly (keyof Values)[]>> = {
+  watch: [...everyCommand, "prefix", "base64"],
+  get: [...everyCommand, "prefix", "base64", "timeout"],
+  set: [...everyCommand, "base64", "timeout", "file"],
+  delete: [...everyCommand, "timeout"],
+};
+
+const defaultTimeout = "5s";
+
+/** Reads the arguments and the environment. @throws {@link UsageError} */
+export function parseCommandLine(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Invocation {
+  // Who asks for help gets it, whatever else is missing or wrong.
+  const [first, ...rest] = args;
+  const wantsHelp = untilTerminator(args).some((arg) => arg === "--help" || arg === "-h");
+  if (wantsHelp || first === "help") {
+    const topic = untilTerminator(first === "help" ? rest : args).find(isCommandName);
+    return { command: "help", topic };
+  }
+
+  const { values, positionals } = parse(args);
+  if (values.version === true) return { command: "version" };
+  const [command, key, value, ...surplus] = positionals;
+  if (command === undefined) throw new UsageError(`missing command: one of ${commandNames.join(", ")}`);
+  if (!isCommandName(command))
+    throw new UsageError(`unknown command ${quote(command)}: there are ${commandNames.join(", ")}`);
+  for (const name of Object.keys(values) as (keyof Values)[]) {
+    if (!commandOptions[command].includes(name)) throw new UsageError(`--${name} does not apply to ${command}`);
+  }
+  if (key === undefined) throw new UsageError(`${command}: missing <key>`);
+  if (key === "" && values.prefix !== true) throw new UsageError(`${command}: <key> must not be empty`);
+  const unexpected = command === "set" ? surplus[0] : value;
+  if (unexpected !== undefined) throw new UsageError(`${command}: unexpected argument ${quote(unexpected)}`);
+
+  const common = { key, json: values.json === true, store: storeOptions(values, env) };
+  const prefix = values.prefix === true;
+  const base64 = values.base64 === true;
+  if (command === "watch") return { command, ...common, prefix: prefix || key.endsWith("/"), base64 };
+  const timeoutMs = parseDuration(values.timeout ?? defaultTimeout, "--timeout");
+  switch (command) {
+    case "get":
+      return { command, ...common, prefix, base64, timeoutMs };
+    case "set":
+      return { command, ...common, value: valueSource(value, values.file), base64, timeoutMs };
+    case "delete":
+      return { command, ...common, timeoutMs };
+    default:
+      return command satisfies never;
+  }
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const name = /'(-[^' ]*)/.exec(message)?.[1] ?? "";
+    if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION") {
+      throw new UsageError(`unknown option ${name}; an argument that begins with a dash goes after --`, {
+        cause: error,
+      });
+    }
+    if (code !== "ERR_PARSE_ARGS_INVALID_OPTION_VALUE") throw error;
+    const takesNone = message.includes("does not take an argument");
+    throw new UsageError(`${name} ${takesNone ? "does not take a value" : "needs a value"}`, { cause: error });
+  }
+}
+
+function storeOptions(values: Values, env: Readonly<Record<string, string | undefined>>): StoreOptions {
+  const { namespace = "", user, cacert, cert, key } = values;
+  const serverName = values["server-name"];
+  if (user === "") throw new UsageError("--user must not be empty");
+  // It may be a password, so it is not repeated. etcd's own tools cannot use a name with a colon either.
+  if (user?.includes(":"))
+    throw new UsageError("--user takes a name only; the password is asked for, or taken from EVENT_VALUE_PASSWORD");
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new UsageError(cert === undefined ? "--key needs --cert as well" : "--cert needs --key as well");
+  }
+  const tls = { "--cacert": cacert, "--cert": cert, "--server-name": serverName };
+  const tlsOption = Object.entries(tls).find(([, given]) => given !== undefined)?.[0];
+  return { endpoints: endpoints(values.store, env, tlsOption), namespace, user, cacert, cert, key, serverName };
+}
+
+/** @param tlsOption an option that is given and makes sense with https only */
+function endpoints(
+  given: readonly string[] | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+  tlsOption: string | undefined,
+): readonly string[] {
+  const source = given === undefined ? "EVENT_VALUE_STORE" : "--store";
+  const text = given?.join(",") ?? env["EVENT_VALUE_STORE"] ?? "";
+  if (text === "" && given === undefined) {
+    throw new UsageError("no store: set --store or EVENT_VALUE_STORE to its address, such as http://127.0.0.1:2379");
+  }
+  const urls = text.split(",").map((part) => part.trim());
+  const parsed = urls.map((url) => {
+    if (url.includes("@")) throw new UsageError(`${source} must not hold a user name or password: use --user`);
+    if (tlsOption !== undefined && /^http:/i.test(url))
+      throw new UsageError(`${tlsOption} needs https, ${source} has ${quote(url)}`);
+    try {
+      return parseEndpoints(url, tlsOption !== undefined)[0];
+    } catch (error) {
+      throw new UsageError((error as Error).message.replace(/^endpoints/, source), { cause: error });
+    }
+  });
+  if (new Set(parsed.map(({ secure }) => secure)).size > 1) {
+    throw new UsageError(`${source} mixes http and https: ${quote(text)}`);
+  }
+  return parsed.map(({ url }) => url);
+}
+
+function valueSource(value: string | undefined, file: string | undefined): ValueSource {
+  if (file !== undefined) {
+    if (value !== undefined) throw new UsageError("set: give <value> or --file, not both");
+    return { from: "file", path: file };
+  }
+  if (value === undefined) throw new UsageError("set: missing <value>; - reads it from stdin, --file from a file");
+  return value === "-" ? { from: "stdin" } : { from: "argument", text: value };
+}
+
+const unitMs = { ms: 1, s: 1000, m: 60_000 };
+
+/** The longest a timer can run. */
+const mostMs = 2 ** 31 - 1;
+
+/** Milliseconds of `5s`, `500ms`, `1.5m`, or a bare number of seconds. @throws {@link UsageError} naming `option` */
+export function parseDuration(text: string, option: string): number {
+  const [, number, unit = "s"] = /^(\d+|\d*\.\d+)(ms|s|m)?$/.exec(text) ?? [];
+  if (number === undefined)
+    throw new UsageError(`${option} must be a time such as 500ms, 5s or 2m, not ${quote(text)}`);
+  const ms = Math.ceil(Number(number) * unitMs[unit as keyof typeof unitMs]);
+  if (ms > mostMs)
+    throw new UsageError(`${option} must be at most ${Math.floor(mostMs / unitMs.m)}m, not ${quote(text)}`);
+  return ms;
+}
+
+/** A duration as {@link parseDuration} reads it. */
+export function formatDuration(ms: number): string {
+  return ms < 1000 ? `${ms}ms` : `${ms / 1000}s`;
+}
+
+function untilTerminator(args: readonly string[]): readonly string[] {
+  const end = args.indexOf("--");
+  return end < 0 ? args : args.slice(0, end);
+}
+
+function isCommandName(name: string): name is CommandName {
+  return (commandNames as readonly string[]).includes(name);
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}

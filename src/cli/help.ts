@@ -1,0 +1,173 @@
+/** What `--help` prints. Lines are at most 80 wide. */
+import type { CommandName } from "./args.ts";
+
+/** The help of the program, or of a command. */
+export function helpOf(topic: CommandName | undefined): string {
+  const parts = topic === undefined ? [overview] : [commands[topic]];
+  return `${[...parts, connection, environment, exits].join("\n\n")}\n`;
+}
+
+const overview = `\
+event-value - watch, read and write values in etcd
+
+Usage: event-value watch  [options] <key or prefix/>
+       event-value get    [options] <key>
+       event-value set    [options] <key> <value>
+       event-value delete [options] <key>
+
+Commands:
+  watch    show a key, or all keys under a prefix, as they change: a live table
+           on a terminal, one JSON object a line elsewhere
+  get      print the value of a key, or list a prefix
+  set      store a value
+  delete   delete a key
+
+  event-value <command> --help tells all about a command.
+
+Options:
+  --json            print JSON, one object a line
+  -h, --help        print this
+  --version         print the version
+
+Examples:
+  export EVENT_VALUE_STORE=http://127.0.0.1:2379
+  event-value set services/db '{"host":"db1","port":5432}'
+  event-value get services/db
+  event-value watch services/`;
+
+const timeoutOption = `\
+  --timeout TIME    give up after this time: 500ms, 5s, 2m; a bare number means
+                    seconds, 0 no limit (default: 5s)`;
+
+const commands: Readonly<Record<CommandName, string>> = {
+  watch: `\
+event-value watch - show a key, or all keys under a prefix, as they change
+
+Usage: event-value watch [options] <key or prefix/>
+
+  A key that ends in / stands for all keys that begin with it.
+
+  On a terminal: a table that is kept up to date in place. AGE is the time since
+  this client saw the change; >5s means that the value was there when it began
+  to watch, 5 seconds ago. Deleted keys stay for 5 seconds. Control characters
+  are shown as escapes such as \\n or \\x1b, bytes that are not UTF-8 in base64.
+
+  Elsewhere, or with --json: one JSON object a line, first for what is there and
+  then for each change:
+    {"type":"put","key":…,"value":…,"revision":…,"createRevision":…}
+    {"type":"delete","key":…,"revision":…}
+    {"type":"invalid","key":…,"valueBase64":…,"revision":…,"error":…}
+  "valueBase64" takes the place of "value" where that is not UTF-8. "invalid" is
+  what the store holds under a key that is not UTF-8. What happens to the
+  connection is told on stderr: connecting, live, stale, each with its cause.
+
+  The newest state counts: of changes that come faster than they are read, each
+  key's last one is printed. So a slow reader never makes the memory grow.
+
+  It never gives up: while the store cannot be reached it says that it is stale,
+  tries again, and then shows what was missed. Ctrl-C ends it.
+
+Options:
+  --prefix          watch all keys that begin with <key>; "" means all keys
+  --json            print JSON lines, also on a terminal
+  --base64          show all values in base64
+
+Examples:
+  event-value watch services/
+  event-value watch --prefix "" --json | jq -r .key
+  event-value watch config/limits | head -1`,
+
+  get: `\
+event-value get - print the value of a key, or list a prefix
+
+Usage: event-value get [options] <key>
+       event-value get --prefix [options] <prefix>
+
+  Prints the value as it is, and a newline. On a terminal, control characters
+  other than newline and tab are shown as escapes such as \\x1b. A value that is
+  not UTF-8 needs --base64 or --json.
+
+  With --prefix: a line for each key, with a tab between key and value, in the
+  order of the keys. Control characters are shown as escapes, so that it is
+  always one line; --json gives both exactly.
+
+Options:
+  --prefix          list all keys that begin with <prefix>; "" means all keys
+  --base64          print values in base64
+  --json            print {"key":…,"value":…,"revision":…,"createRevision":…},
+                    with "valueBase64" in the place of "value" where that is not
+                    UTF-8, or with --base64
+${timeoutOption}
+
+Examples:
+  event-value get config/limits
+  event-value get --prefix services/
+  event-value get --base64 logo.png | base64 -d > logo.png`,
+
+  set: `\
+event-value set - store a value
+
+Usage: event-value set [options] <key> <value>
+       event-value set [options] <key> -
+       event-value set [options] <key> --file FILE
+
+  Stores the argument, all of stdin (-), or the bytes of a file, exactly as they
+  are; nothing is trimmed. Prints the store's revision of the write. A value
+  that begins with a dash goes behind --.
+
+Options:
+  --file FILE       store what is in the file
+  --base64          the value is in base64; store what it stands for
+  --json            print {"key":…,"revision":…}
+${timeoutOption}
+
+Examples:
+  event-value set config/limits 100
+  event-value set config/offset -- -5
+  printf %s "$TOKEN" | event-value set secrets/token -
+  event-value set logo.png --file logo.png`,
+
+  delete: `\
+event-value delete - delete a key
+
+Usage: event-value delete [options] <key>
+
+  Prints the store's revision of the deletion. Where there is no such key, the
+  exit code is 3.
+
+Options:
+  --json            print {"key":…,"revision":…}
+${timeoutOption}
+
+Examples:
+  event-value delete config/limits`,
+};
+
+const connection = `\
+Store:
+  --store URL[,URL…]  the members of the cluster: http://host:port or
+                    https://host:port (default: EVENT_VALUE_STORE)
+  --namespace PREFIX  put before all keys, and taken off those that are shown
+  --user NAME       log in; the password is asked for on the terminal, or taken
+                    from EVENT_VALUE_PASSWORD
+  --cacert FILE     who may have signed the servers' certificates, in PEM form
+                    (default: the authorities that Node trusts)
+  --cert FILE       the client's own certificate
+  --key FILE        its key
+  --server-name NAME  the name in the servers' certificates, where it is not
+                    the host's`;
+
+const environment = `\
+Environment:
+  EVENT_VALUE_STORE     the store, where --store is not given
+  EVENT_VALUE_PASSWORD  the password of --user
+  NO_COLOR              if set, the table has no colours`;
+
+const exits = `\
+Exit codes:
+  0    done
+  1    failed: refused by the store, or not to be shown
+  2    the command line is wrong
+  3    there is no such key
+  4    the store cannot be reached, or did not answer in time
+  130  interrupted by Ctrl-C (143: by SIGTERM)`;

@@ -237,7 +237,7 @@ export class RangeFeed implements Feed {
           lost: (error) => {
             if (error instanceof TransportError || signal.aborted) return end("lost");
             done();
-            reject(error as Error);
+            reject(error);
           },
           refused: (reason, access) => {
             const { kind } = classify(reason);

@@ -85,10 +85,10 @@ export function abortable<T>(promise: PromiseLike<T>, signal: AbortSignal | unde
       },
       (error: unknown) => {
         entry.unlink();
-        reject(error as Error);
+        reject(error);
       },
     );
-    if (signal.aborted) reject(signal.reason as Error);
+    if (signal.aborted) reject(signal.reason);
     else entry.await(signal);
   });
 }

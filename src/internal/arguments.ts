@@ -13,13 +13,15 @@ export function checkOptions(options: unknown, known: Known, what: string): void
   // Inherited ones count: an AbortSignal passed in the place of { signal } is found by them.
   for (const name in options) {
     const kind = known[name];
-    const value = (options as { readonly [name: string]: unknown })[name];
     if (!kind) throw new TypeError(`${what}: unknown option "${name}"`);
-    if (value === undefined || kind === "any" || kind === typeof value) continue;
-    if (kind !== "AbortSignal" || typeof (value as Partial<AbortSignal> | null)?.addEventListener !== "function") {
-      throw mustBe(`${what}: ${name}`, `of type ${kind}`, value);
-    }
+    const value = (options as { readonly [name: string]: unknown })[name];
+    const fits = kind === "AbortSignal" ? isSignal(value) : kind === "any" || kind === typeof value;
+    if (value !== undefined && !fits) throw mustBe(`${what}: ${name}`, `of type ${kind}`, value);
   }
+}
+
+function isSignal(value: unknown): boolean {
+  return typeof (value as Partial<AbortSignal> | null | undefined)?.addEventListener === "function";
 }
 
 /** Refuses anything but a function. */

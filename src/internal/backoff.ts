@@ -28,10 +28,10 @@ export class Backoff {
 /** Resolves after `ms` milliseconds; rejects with `signal.reason` on abort. Leaves no timer behind. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error);
+    if (signal.aborted) return reject(signal.reason);
     const entry = new AbortEntry((reason) => {
       clearTimeout(timer);
-      reject(reason as Error);
+      reject(reason);
     }).await(signal);
     const timer = setTimeout(() => {
       entry.unlink();

@@ -27,14 +27,11 @@ export const UNKNOWN: unique symbol = Symbol();
 /** A source's answer: nothing is pending and nothing will come any more. */
 export const ENDED: unique symbol = Symbol();
 
-/** What a source answers when it has no value for a watcher. */
-export type NoValue = typeof NOTHING | typeof UNKNOWN | typeof ENDED;
-
 const noop = (): void => {};
 
 /** A promise that is rejected with `reason` and never becomes an unhandled rejection. */
 export function rejected(reason: unknown): Promise<never> {
-  const promise = Promise.reject(reason as Error);
+  const promise = Promise.reject(reason);
   promise.catch(noop);
   return promise;
 }

@@ -215,7 +215,7 @@ export const LockstepValue: LockstepValueConstructor = class LockstepValue<T> im
     this.#delivery!.succeed(this.current as T);
     this.#delivery = null;
   }
-} as LockstepValueConstructor;
+};
 
 /** One call of `set` or `update`. */
 class Turn<T> extends AbortEntry {

@@ -118,7 +118,7 @@ export const MemoryValue: MemoryValueConstructor = class MemoryValue<T> implemen
     this.ended = true;
     this.waiting.wake();
   }
-} as MemoryValueConstructor;
+};
 
 class MemoryWatcher<T> extends PullWatcher<T> {
   /** Null once closed, so that a closed watcher keeps nothing alive. */

@@ -39,7 +39,7 @@ export function combine<const M extends readonly Watchable<unknown>[] | { readon
   members: M,
 ): Watchable<Combined<M>> {
   const names = Array.isArray(members) ? undefined : Object.keys(members);
-  const sources = Object.values(members) as Watchable<unknown>[];
+  const sources = Object.values<Watchable<unknown>>(members as Record<string, Watchable<unknown>>);
   for (const source of sources) checkWatchable(source, "combine()");
   const assemble = (values: readonly unknown[]): Combined<M> =>
     (names === undefined ? [...values] : Object.fromEntries(names.map((name, i) => [name, values[i]]))) as Combined<M>;
@@ -186,7 +186,7 @@ class CombinedWatcher<T> implements Watcher<T> {
       const end = (): void => {
         following.unlink();
         look();
-        if (failure !== undefined) reject(failure.error as Error);
+        if (failure !== undefined) reject(failure.error);
         else resolve(found);
       };
       for (const member of this.#members) if (!member.ended) ask(member);

@@ -58,7 +58,7 @@ export function pipeTo<T>(source: Watchable<T>, sink: PipeTarget<T>, options?: P
 /** A sink, opened. */
 interface Opened<in T> {
   /** Resolves when it can take a value. */
-  ready?(): Promise<unknown>;
+  readonly ready?: () => Promise<unknown>;
   /** Rejects when the sink fails by itself. */
   readonly closed?: Promise<unknown>;
   write(value: T): unknown;

@@ -6,7 +6,7 @@
  */
 import type { Decode } from "../codec.ts";
 import { checkOptions, type Known } from "../internal/arguments.ts";
-import { type AskOptions, checkWatchOptions, ENDED, NOTHING, PullWatcher, UNKNOWN, type WaitList } from "../internal/pull-watcher.ts";
+import { type AskOptions, ENDED, NOTHING, PullWatcher, UNKNOWN, type WaitList } from "../internal/pull-watcher.ts";
 import type { Batch, GetBatchOptions, KeyUpdate, RangeWatcher } from "../keyspace.ts";
 import type { Watcher, WatchOptions } from "../watchable.ts";
 import type { Cursor } from "./conflating-log.ts";
@@ -91,8 +91,6 @@ export function watchUpdates<T>(feed: Feed, decode: Decode<T>, options: WatchOpt
 export function watchRange<T>(feed: Feed, decode: Decode<T>, options: WatchOptions | undefined): RangeWatcher<T> {
   return new BatchWatcher(feed, decode).closeOn(options?.signal);
 }
-
-export { checkWatchOptions };
 
 class ValueWatcher<T, A> extends LogWatcher<T | A | undefined> {
   readonly #decode: Decode<T>;

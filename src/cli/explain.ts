@@ -67,16 +67,20 @@ const words: ReadonlyArray<readonly [RegExp, string]> = [
     "it does not speak TLS (is it an http endpoint?)",
   ],
   [
-    /self[- ]signed certificate|unable to (verify|get)/i,
+    /^.*(self[- ]signed certificate|unable to (verify|get)).*$/i,
     "its certificate is not trusted: $& (--cacert says whom to trust)",
   ],
   [/certificate required|bad certificate/i, "it asks for a client certificate (--cert and --key)"],
+  [/^Failed to connect$/, "it hung up (is it an https endpoint?)"],
   [/^Deadline exceeded/i, "no answer in time"],
   [/user name is empty/, "it asks who you are (--user)"],
 ];
 
 function inWords(details: string): string {
-  const said = details.replace(/^no connection: /, "").replace(/^etcdserver: /, "");
+  const said = details
+    .replace(/^no connection: /, "")
+    .replace(/^etcdserver: /, "")
+    .replace(/^Error( \[\w+\])?: /, "");
   for (const [pattern, text] of words) {
     const found = pattern.exec(said);
     if (found !== null) return text.replace("$&", found[0]).replace("$1", found[1] ?? "");

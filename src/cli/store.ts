@@ -112,7 +112,7 @@ async function readPem(
   try {
     check(pem);
   } catch (cause) {
-    const encrypted = (cause as NodeJS.ErrnoException).code === "ERR_MISSING_PASSPHRASE";
+    const encrypted = pem.includes("ENCRYPTED");
     const why = encrypted ? "is encrypted, which is not supported" : "is not in PEM form";
     throw new UsageError(`${option} ${JSON.stringify(path)} ${why}`, { cause });
   }

@@ -18,7 +18,8 @@ export class Tokens {
   readonly #auth: Auth;
   /** The valid token, or its renewal. */
   #token: Promise<string | undefined> | undefined;
-  #value: string | undefined;
+  /** The valid token, where it is there. */
+  #value: { readonly token: string | undefined } | undefined;
 
   constructor(auth: Auth) {
     this.#auth = auth;
@@ -36,19 +37,20 @@ export class Tokens {
     return abortable(this.#token, signal);
   }
 
-  /** `token` was refused. */
-  expire(token: string): void {
-    if (this.#value === token) this.#token = this.#value = undefined;
+  /** `token` was refused; or that there was none, where the cluster asks for one by now. */
+  expire(token: string | undefined): void {
+    if (this.#value !== undefined && this.#value.token === token) this.#token = this.#value = undefined;
   }
 
   async #request(transport: Transport, deadlineMs: number): Promise<string | undefined> {
     const { username: name, password } = this.#auth;
+    let token: string | undefined;
     try {
-      const { token } = await transport.unary(authenticate, { name, password }, { deadlineMs });
-      return (this.#value = token);
+      ({ token } = await transport.unary(authenticate, { name, password }, { deadlineMs }));
     } catch (error) {
-      if (error instanceof TransportError && classify(error).kind === "auth-disabled") return undefined;
-      throw error;
+      if (!(error instanceof TransportError) || classify(error).kind !== "auth-disabled") throw error;
     }
+    this.#value = { token };
+    return token;
   }
 }

@@ -112,6 +112,8 @@ export class Client {
           }
           if (kind !== "transient" || (method.write && maybeApplied(error))) throw error;
           this.leave(transport, error);
+          // What comes after an outage may take a token of its own.
+          renewed = false;
         }
         if (++asked < this.#transports.length) continue;
         asked = 0;
@@ -141,7 +143,7 @@ export class Client {
 
   /** The token of `access` was refused: the next access has another. */
   expire(access: Access): void {
-    if (access.token !== undefined) this.#tokens?.expire(access.token);
+    this.#tokens?.expire(access.token);
   }
 
   /** Whether there are tokens that may expire. */

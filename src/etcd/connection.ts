@@ -57,17 +57,17 @@ export class Connection {
   /** Why there was no connection, where this side gave up on it. */
   problem: string | undefined;
   #calls = 0;
-  /** Aborting it destroys the socket, in whatever state it is. */
-  readonly #socket: AbortController;
+  /** Destroys the socket, in whatever state it is. */
+  readonly #hangUp: () => void;
   readonly #connectTimeoutMs: number;
   /** Runs while there is no connection yet. */
   #timer: NodeJS.Timeout | undefined;
   #destroyed = false;
 
-  constructor(client: Client, socket: AbortController, connectTimeoutMs: number) {
+  constructor(client: Client, hangUp: () => void, connectTimeoutMs: number) {
     this.client = client;
     this.target = client.getChannel().getTarget();
-    this.#socket = socket;
+    this.#hangUp = hangUp;
     this.#connectTimeoutMs = connectTimeoutMs;
     this.#await(connectivityState.IDLE);
   }
@@ -86,7 +86,7 @@ export class Connection {
     this.#destroyed = this.retired = true;
     clearTimeout(this.#timer);
     this.client.close();
-    this.#socket.abort();
+    this.#hangUp();
   }
 
   #await(state: connectivityState): void {
@@ -131,6 +131,8 @@ export function dialer(endpoint: Endpoint, options: ConnectOptions): () => Conne
     "grpc.keepalive_permit_without_calls": 0,
     // One attempt a call: who calls knows better whether and when to try again.
     "grpc.enable_retries": 0,
+    // Never waited for here, but what failed to connect is kept in memory for so long.
+    "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.use_local_subchannel_pool": 1,
     // Members are reached directly, whatever the environment says about a proxy for the web.
     "grpc.enable_http_proxy": 0,
@@ -141,7 +143,12 @@ export function dialer(endpoint: Endpoint, options: ConnectOptions): () => Conne
     const socket = new AbortController();
     const address: DialAddress = { host: endpoint.host, port: endpoint.port, signal: socket.signal };
     const client = new Client(`${scheme}:${authority}`, trust, { ...channelOptions, [addressOption]: address });
-    return new Connection(client, socket, connectTimeoutMs);
+    const hangUp = (): void => {
+      // A channel that was closed after it had failed to connect tries once more: to no port.
+      address.port = -1;
+      socket.abort();
+    };
+    return new Connection(client, hangUp, connectTimeoutMs);
   };
 }
 
@@ -151,7 +158,7 @@ const addressOption = "event-value.address";
 /** What grpc-js hands to `net.connect` as it is: thus the name is resolved, and the signal heeded, by each connection. */
 interface DialAddress {
   readonly host: string;
-  readonly port: number;
+  port: number;
   readonly signal: AbortSignal;
 }
 

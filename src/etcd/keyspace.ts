@@ -1,5 +1,6 @@
 /** The keyspace of an etcd cluster: endpoints, credentials, and what is opened from it. */
 import type { Codec, Decode } from "../codec.ts";
+import { EventValueError } from "../errors.ts";
 import { checkOptions, checkValue, type Known, mustBe } from "../internal/arguments.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type {
@@ -93,6 +94,7 @@ export class EtcdKeyspace implements Keyspace {
   readonly #client: Client;
   readonly #context: SourceContext;
   readonly #leases: Leases;
+  readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
   static {
@@ -120,7 +122,7 @@ export class EtcdKeyspace implements Keyspace {
       stream.doubt(transport, error);
     };
     this.#client = client;
-    this.#context = { client, stream, names, health, feeds: new Set() };
+    this.#context = { client, stream, names, health, feeds: new Set(), closing: this.#closing.signal };
     this.#leases = new Leases(client);
     this.status = health.status;
   }
@@ -162,6 +164,7 @@ export class EtcdKeyspace implements Keyspace {
 
   async #close(): Promise<void> {
     const { feeds, health } = this.#context;
+    this.#closing.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
     health.close();
     for (const feed of feeds) feed.end();
     await this.#leases.close();

@@ -1,12 +1,13 @@
 /**
  * Leases: granted, kept alive on one stream for all leases of a keyspace, revoked.
  *
- * A lease is kept alive three times within its TTL. It counts as lost when the server says so, or when the TTL has
+ * A lease is kept alive three times within its TTL; a member that leaves a keepalive unanswered until the next one is
+ * left for another. It counts as lost when the server says so, or when the TTL has
  * passed since the *sending* of the last keepalive that was answered: the server's own count began after that, so
  * the lease is never thought alive when it is not, as long as the event loop is not blocked. Time is the monotonic
  * clock's.
  */
-import { errorOf } from "../errors.ts";
+import { errorOf, EventValueError } from "../errors.ts";
 import { Backoff } from "../internal/backoff.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type { Lease } from "../keyspace.ts";
@@ -14,7 +15,7 @@ import type { Client } from "./client.ts";
 import { classify } from "./errors.ts";
 import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from "./proto/generated/etcd.ts";
 import { leaseGrant, leaseKeepAlive, leaseRevoke } from "./proto/methods.ts";
-import { type Duplex, TransportError } from "./transport.ts";
+import { type Duplex, type Transport, TransportError } from "./transport.ts";
 
 /** A grant whose answer was lost may be repeated: the lease nobody knows of expires by itself. */
 const grant = { ...leaseGrant, write: false };
@@ -24,12 +25,22 @@ const revoke = { ...leaseRevoke, write: false };
 /** How long closing a keyspace waits for its leases to be revoked; they expire by themselves otherwise. */
 const revokeOnCloseMs = 2000;
 
+/** The stream of keepalives, and the member it leads to. */
+interface Open {
+  readonly transport: Transport;
+  readonly stream: Duplex<LeaseKeepAliveRequest>;
+}
+
+/** The gRPC status of a call that took too long. */
+const deadlineExceeded = 4;
+
 /** Grants leases and keeps them alive. */
 export class Leases {
   readonly #client: Client;
   readonly #leases = new Map<string, EtcdLease>();
-  #stream: Duplex<LeaseKeepAliveRequest> | undefined;
+  #open: Open | undefined;
   #opening = false;
+  #closed = false;
   readonly #backoff = new Backoff();
 
   constructor(client: Client) {
@@ -40,11 +51,15 @@ export class Leases {
     for (;;) {
       const sent = performance.now();
       const { id, ttl } = await this.#client.call(grant, { ttl: Math.ceil(ttlMs / 1000), id: undefined }, { signal });
+      if (this.#closed) {
+        this.revoke(id).catch(() => {});
+        throw new EventValueError("EV_CLOSED", "the keyspace is closed");
+      }
       // What took longer to answer than the lease lives is no lease.
       if (performance.now() < sent + ttl * 1000) {
         const lease = new EtcdLease(id, ttl * 1000, sent, this);
         this.#leases.set(id, lease);
-        this.#open();
+        this.#ensureOpen();
         return lease;
       }
     }
@@ -52,16 +67,20 @@ export class Leases {
 
   /** Sends a keepalive, now or as soon as there is a stream. */
   keepAlive(lease: EtcdLease): void {
-    if (this.#stream === undefined) this.#open();
-    else this.#send(this.#stream, lease);
+    if (this.#open === undefined) this.#ensureOpen();
+    else if (lease.isNeglected) {
+      const { transport, stream } = this.#open;
+      stream.close();
+      this.#failed(transport, new TransportError("lease", deadlineExceeded, "a keepalive was not answered", true));
+    } else this.#send(this.#open.stream, lease);
   }
 
   /** The lease needs no more keepalives. */
   forget(id: string): void {
     this.#leases.delete(id);
-    if (this.#leases.size > 0 || this.#stream === undefined) return;
-    this.#stream.close();
-    this.#stream = undefined;
+    if (this.#leases.size > 0 || this.#open === undefined) return;
+    this.#open.stream.close();
+    this.#open = undefined;
   }
 
   async revoke(id: string, signal?: AbortSignal): Promise<void> {
@@ -75,6 +94,7 @@ export class Leases {
 
   /** Revokes all leases, as far as the store can be reached. */
   async close(): Promise<void> {
+    this.#closed = true;
     const leases = [...this.#leases.values()];
     if (leases.length === 0) return;
     const late = AbortSignal.timeout(revokeOnCloseMs);
@@ -86,8 +106,8 @@ export class Leases {
     stream.send({ id: lease.id });
   }
 
-  #open(): void {
-    if (this.#stream !== undefined || this.#opening) return;
+  #ensureOpen(): void {
+    if (this.#open !== undefined || this.#opening) return;
     this.#opening = true;
     void this.#openStream();
   }
@@ -102,16 +122,14 @@ export class Leases {
         {
           message: (answer) => this.#answered(answer),
           end: (error) => {
-            if (this.#stream !== stream) return;
-            this.#stream = undefined;
+            if (this.#open?.stream !== stream) return;
             if (classify(error).kind === "auth") this.#client.expire({ transport, token });
-            this.#client.leave(transport, error);
-            void this.#reopen();
+            this.#failed(transport, error);
           },
         },
         { token },
       );
-      this.#stream = stream;
+      this.#open = { transport, stream };
       for (const lease of this.#leases.values()) {
         lease.unanswered();
         this.#send(stream, lease);
@@ -124,9 +142,15 @@ export class Leases {
     }
   }
 
+  #failed(transport: Transport, error: TransportError): void {
+    this.#open = undefined;
+    this.#client.leave(transport, error);
+    void this.#reopen();
+  }
+
   async #reopen(): Promise<void> {
     await this.#backoff.wait(this.#client.closed).catch(() => {});
-    if (!this.#client.closed.aborted && this.#leases.size > 0) this.#open();
+    if (!this.#client.closed.aborted && this.#leases.size > 0) this.#ensureOpen();
   }
 
   #answered({ id, ttl }: LeaseKeepAliveResponse): void {
@@ -183,6 +207,12 @@ class EtcdLease implements Lease {
 
   sent(at: number): void {
     this.#unanswered.push(at);
+  }
+
+  /** Whether a keepalive is unanswered for half the time after which the next one is sent. */
+  get isNeglected(): boolean {
+    const [oldest = Infinity] = this.#unanswered;
+    return performance.now() - oldest >= this.#ttlMs / 6;
   }
 
   /** What was sent on another stream will not be answered. */

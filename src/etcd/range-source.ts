@@ -14,6 +14,8 @@ import type { StoreKey } from "./writes.ts";
 export interface SourceContext extends FeedContext {
   /** The feeds that are in use. */
   readonly feeds: Set<RangeFeed>;
+  /** Aborted with an `EV_CLOSED` when the keyspace begins to close: no feed begins any more. */
+  readonly closing: AbortSignal;
 }
 
 export class RangeSource {
@@ -37,8 +39,8 @@ export class RangeSource {
 
   /** The feed, for one more watcher. @throws `EV_CLOSED` once the keyspace is closed */
   enter(): Feed {
-    const { client, feeds, health } = this.context;
-    client.closed.throwIfAborted();
+    const { closing, feeds, health } = this.context;
+    closing.throwIfAborted();
     if (this.#feed === undefined) {
       const feed = new RangeFeed(this.context, this.range, () => {
         feeds.delete(feed);

@@ -24,7 +24,9 @@ export function checkWriteOptions(options: WriteOptions | undefined, what: strin
   if (ifRevision !== undefined && (!Number.isSafeInteger(ifRevision) || ifRevision < 0)) {
     throw new RangeError(`${what}: ifRevision must be a revision or 0, not ${ifRevision}`);
   }
-  if (lease !== undefined && typeof lease?.id !== "string") throw mustBe(`${what}: lease`, "a lease", lease);
+  if (lease !== undefined && (typeof lease?.id !== "string" || !/^\d+$/.test(lease.id))) {
+    throw mustBe(`${what}: lease`, "a lease", lease);
+  }
 }
 
 /** The bytes to store. @throws at the call, what is wrong with the value */
@@ -111,6 +113,8 @@ export async function writeUpdate<T, A>(
   for (;;) {
     const current = await read(signal);
     const value = change(current === undefined ? absent : current.value);
+    // Whatever the codec: it is what a function gives that forgets to give anything.
+    if (value === undefined) throw new TypeError("update(): change must return a value, not undefined");
     const bytes = encodeValue(codec, value, key.name);
     try {
       return await writePut(client, key, bytes, { signal, lease, ifRevision: ifRevision ?? current?.revision ?? 0 });

@@ -7,27 +7,27 @@ import {
   MemoryValue,
   type Watchable,
 } from "../../src/index.ts";
-import { describeValue } from "./value.ts";
+import { type Core, loadCore } from "../support/compiled.ts";
+import { describeValue, type MakeValueSubject } from "./value.ts";
 import { allCapabilities, describeWatchable, type MakeSubject } from "./watchable.ts";
 
-describeValue(
-  "MemoryValue",
-  (options) => {
-    const value = new MemoryValue<unknown>(options);
+/** Makes subjects of the `MemoryValue` of a core. */
+function memory(of: Pick<Core, "MemoryValue">): MakeValueSubject {
+  return (options) => {
+    const value = new of.MemoryValue<unknown>(options);
     return {
       watchable: value,
       set: async (to) => value.set(to),
       end: async () => value.close(),
       watcherCount: () => value.watcherCount,
     };
-  },
-  allCapabilities,
-);
+  };
+}
 
-describeValue(
-  "LockstepValue",
-  (options) => {
-    const value = new LockstepValue<unknown>(options);
+/** Makes subjects of the `LockstepValue` of a core. */
+function lockstep(of: Pick<Core, "LockstepValue">): MakeValueSubject {
+  return (options) => {
+    const value = new of.LockstepValue<unknown>(options);
     return {
       watchable: value,
       async set(to) {
@@ -37,9 +37,25 @@ describeValue(
       end: async () => value.close(),
       watcherCount: () => value.watcherCount,
     };
-  },
-  { ...allCapabilities, conflates: false },
-);
+  };
+}
+
+describeValue("MemoryValue", memory({ MemoryValue }), allCapabilities);
+
+describeValue("LockstepValue", lockstep({ LockstepValue }), { ...allCapabilities, conflates: false });
+
+// The same where deliveries are put off all the time for the sake of timers and I/O, not only after very many.
+const hasty = await loadCore([
+  { file: "internal/pace.ts", right: "const burst = 16_384;", instead: "const burst = 1;" },
+]);
+
+describeValue("MemoryValue with deliveries put off", memory(hasty), { ...allCapabilities, setsAtOnce: false });
+
+describeValue("LockstepValue with deliveries put off", lockstep(hasty), {
+  ...allCapabilities,
+  conflates: false,
+  setsAtOnce: false,
+});
 
 /** Makes subjects of what an operator makes of a `MemoryValue`. */
 function operator(

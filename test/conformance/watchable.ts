@@ -31,8 +31,10 @@ export interface Subject {
 export interface Capabilities {
   /** What was overwritten before a `get()` is skipped. Those that lack it deliver every value, in order. */
   readonly conflates: boolean;
-  /** `set` has reached who waits when it returns, so that what happens in one tick has an order. */
+  /** `set` has reached who waits when it returns: a waiting get settles with the very set that wakes it. */
   readonly setsAtOnce: boolean;
+  /** What happens in one tick has an order: of a set, an abort and a close the first wins. */
+  readonly firstWins: boolean;
   /** A get that is settled, aborted or closed makes room for the next one in the same tick. */
   readonly freesAtOnce: boolean;
   /** Setting an equal value is delivered. */
@@ -50,6 +52,7 @@ export type MakeSubject = (options?: { readonly initial: unknown }) => Subject |
 export const allCapabilities: Capabilities = {
   conflates: true,
   setsAtOnce: true,
+  firstWins: true,
   freesAtOnce: true,
   repeats: true,
   ends: true,
@@ -58,7 +61,7 @@ export const allCapabilities: Capabilities = {
 
 /** Holds an implementation of `Watchable` to what all promise. */
 export function describeWatchable(name: string, make: MakeSubject, capabilities: Capabilities): void {
-  const { conflates, setsAtOnce, freesAtOnce, repeats, ends, holds } = capabilities;
+  const { conflates, setsAtOnce, firstWins, freesAtOnce, repeats, ends, holds } = capabilities;
   const lacks = Object.entries(capabilities).flatMap(([capability, has]) => (has === false ? [capability] : []));
 
   type Body = (subject: Subject) => Promise<void>;
@@ -154,7 +157,11 @@ export function describeWatchable(name: string, make: MakeSubject, capabilities:
             if (i % 3 === 0) await macrotask();
           }
           for (const seen of await Promise.all(consumers)) {
-            if (conflates) expect(seen.every((value, i) => i === 0 || value > seen[i - 1]!), `saw ${seen.join(", ")}`).toBe(true);
+            if (conflates)
+              expect(
+                seen.every((value, i) => i === 0 || value > seen[i - 1]!),
+                `saw ${seen.join(", ")}`,
+              ).toBe(true);
             else expect(seen).toEqual(Array.from({ length: last }, (_, i) => i + 1));
           }
         },
@@ -383,7 +390,7 @@ export function describeWatchable(name: string, make: MakeSubject, capabilities:
           const next = watcher.get();
           expect(await rejection(aborted)).toBe("enough");
           const set1 = set(1);
-          if (!freesAtOnce) await next;
+          if (!freesAtOnce || !setsAtOnce) await next;
           const last = watcher.get();
           await set1;
           await set(2);
@@ -434,7 +441,7 @@ export function describeWatchable(name: string, make: MakeSubject, capabilities:
         },
       );
 
-      if (setsAtOnce) {
+      if (firstWins) {
         check(
           "first wins: set then abort in one tick resolves, whenever that tick comes",
           async ({ watchable, set }) => {
@@ -462,6 +469,24 @@ export function describeWatchable(name: string, make: MakeSubject, capabilities:
               void set(i);
               expect(await rejection(get)).toBe("early");
               expect(await watcher.get({ backlogOnly: true })).toBe(i);
+            }
+          },
+        );
+      }
+
+      if (setsAtOnce) {
+        check(
+          "first wins: a set resolves also right after the filter refused another one",
+          async ({ watchable, set }) => {
+            using watcher = watchable.watch();
+            for (let i = 1; i <= 24; i++) {
+              const controller = new AbortController();
+              const get = watcher.get({ signal: controller.signal, filter: (value) => (value as number) % 2 === 0 });
+              void set(2 * i - 1);
+              if (i > 1) await microtasks(i - 2);
+              void set(2 * i);
+              controller.abort("late");
+              expect(await get).toBe(2 * i);
             }
           },
         );
@@ -564,7 +589,7 @@ export function describeWatchable(name: string, make: MakeSubject, capabilities:
         expect(await codeOf(watcher.get())).toBe("EV_CLOSED");
       });
 
-      if (setsAtOnce) {
+      if (firstWins) {
         check("first wins: set then close resolves, close then set rejects", async ({ watchable, set }) => {
           const early = watchable.watch();
           const late = watchable.watch();

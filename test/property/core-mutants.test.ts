@@ -11,7 +11,6 @@ import { drive, type Kind, runs } from "./core-model.ts";
 /** What is wrong, the text that is right, and what stands there instead. */
 type Mutant = readonly [wrong: string, right: string, instead: string];
 
-// oxfmt-ignore
 const watchers: readonly Mutant[] = [
   ["lets two gets pend", "if (this.#settle) return rejected(concurrentGet());", ""],
   ["takes a value though the signal is aborted", "if (signal?.aborted) return rejected(signal.reason);", ""],
@@ -37,7 +36,11 @@ const watchers: readonly Mutant[] = [
     "this.#take()(iterating ? { done: false, value } : value);",
     "this.#take()({ done: false, value });",
   ],
-  ["is not closed by leaving a loop", "return: () => {\n        this.close();", "return: () => {"],
+  [
+    "is not closed by leaving a loop",
+    "    this.close();\n    return Promise.resolve(done);",
+    "    return Promise.resolve(done);",
+  ],
   [
     "leaves a get pending when it is closed",
     "if (this.#settle) this.#poke();\n    else this.#leave();",

@@ -201,6 +201,24 @@ describe(`hot decoders (seed ${seed})`, () => {
     );
   });
 
+  test.each([
+    ["a field that reaches beyond its message", [18, 3, 10, 2, 97, 98, 0]],
+    ["a message that reaches beyond the one around it", [18, 9, 10, 1, 97]],
+    ["a length beyond 2^32", [18, 0x82, 0x80, 0x80, 0x80, 0x10, 24, 1]],
+    ["a number of more than ten bytes", [24, ...Array.from({ length: 11 }, () => 0x81), 1]],
+    ["field number 0", [0, 0]],
+    ["a group", [99, 100]],
+    ["a number that is cut short", [32, 0x80]],
+    ["8 bytes that are cut short", [97, 0, 0, 0]],
+  ])("refuse %s", (_, encoded) => {
+    expect(() => decodeRange(Uint8Array.from(encoded))).toThrow(RangeError);
+  });
+
+  test("refuse an event of an unknown type", () => {
+    expect(decodeWatch(Uint8Array.of(90, 2, 8, 1)).events).toMatchObject([{ type: "delete" }]);
+    expect(() => decodeWatch(Uint8Array.of(90, 2, 8, 2))).toThrow(/unknown type 2/);
+  });
+
   test("copy every value out of the response, and pin no more than a kilobyte with it", () => {
     fc.assert(
       fc.property(rangeResponse, (message) => {

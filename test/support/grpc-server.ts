@@ -17,7 +17,7 @@ export interface IncomingCall {
   readonly message: Buffer;
   readonly stream: ServerHttp2Stream;
   /** Sends a message, and the status where one is given. */
-  answer(message: Uint8Array | undefined, status?: number, details?: string): void;
+  readonly answer: (message: Uint8Array | undefined, status?: number, details?: string) => void;
 }
 
 /** Options of {@link startGrpcServer}. */

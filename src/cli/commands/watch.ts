@@ -41,21 +41,33 @@ async function writeLines(
   await Promise.race([changes, statuses]);
 }
 
-/** Notes each change of the status once, and each cause of a failure. */
+/**
+ * Notes each change of the status once, and each cause why there is no connection. Not at once: what passes by itself
+ * is not worth a line, and what is going to end the program has a line of its own.
+ */
 function statusNotes(program: Program): (status: Status) => void {
+  /** What was noted since the last change of the state. */
+  const noted = new Set<string>();
+  let newest: Status;
   let state: Status["state"] = "connecting";
-  let causes = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+  const note = (): void => {
+    timer = undefined;
+    if (newest.state !== state) noted.clear();
+    state = newest.state;
+    const cause = "cause" in newest && newest.cause !== undefined ? `: ${explain(newest.cause)}` : "";
+    const line = `${state}${cause}`;
+    if (line === "connecting" || noted.has(line)) return;
+    noted.add(line);
+    program.note(line);
+  };
   return (status) => {
-    if (status.state === "closed") return;
-    const cause = "cause" in status && status.cause !== undefined ? explain(status.cause) : undefined;
-    const isNews = status.state !== state;
-    if (isNews) causes = new Set();
-    state = status.state;
-    if (!isNews && (cause === undefined || causes.has(cause))) return;
-    if (cause !== undefined) causes.add(cause);
-    program.note(cause === undefined ? state : `${state}: ${cause}`);
+    newest = status;
+    timer ??= setTimeout(note, settleMs);
   };
 }
+
+const settleMs = 200;
 
 async function showTable(
   program: Program,

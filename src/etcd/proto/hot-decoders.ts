@@ -274,10 +274,8 @@ class Reader {
 
   /** A copy of the text that begins at `start` and was just read, unless it is UTF-8. */
   unlessUtf8(start: number): Uint8Array | undefined {
-    const next = this.position;
     this.position = start;
     const bytes = this.copy();
-    this.position = next;
     try {
       strict.decode(bytes);
       return undefined;
@@ -327,13 +325,13 @@ class Reader {
     let high = 0;
     let { position } = this;
     for (let shift = 0; shift < 70; shift += 7) {
-      // Beyond the end of the message each byte reads as undefined, which ends the number as a small byte does.
+      // Beyond the end of the message each byte reads as undefined, which ends the number as a small byte does; that
+      // the message was left is found by `close`.
       const byte = this.#bytes[position++] as number;
       if (shift < 32) low |= (byte & 0x7f) << shift;
       if (shift === 28) high = (byte & 0x7f) >> 4;
       else if (shift > 28) high |= (byte & 0x7f) << (shift - 32);
       if (!(byte >= 0x80)) {
-        if (position > this.end) break;
         this.position = position;
         this.#low = low;
         this.#high = high;

@@ -1,0 +1,90 @@
+/** A consumer's copy of a range, made of nothing but what its watcher delivered, which it holds to K3 to K6. */
+import type { Batch, KeyUpdate, RangeWatcher } from "../../src/keyspace.ts";
+
+/** What a replica knows of a key. */
+export interface Known {
+  readonly value: string;
+  readonly revision: number;
+  readonly createRevision: number;
+}
+
+type Change = Batch<string>["changes"][number];
+
+/** Throws at the first delivery that breaks a promise, which it quotes. */
+export class Replica {
+  readonly map: Map<string, Known> = new Map();
+  /** The revision of the last change. */
+  revision = 0;
+  /** How many changes came. */
+  changes = 0;
+  #batches = 0;
+  #gets = 0;
+  /** Everything that was delivered, for the message. */
+  readonly #log: string[] = [];
+
+  /** Takes the next change. */
+  async get(watcher: RangeWatcher<string>, options?: { readonly backlogOnly?: boolean }): Promise<KeyUpdate<string>> {
+    const change = await watcher.get(options);
+    this.#gets++;
+    this.#log.push(describe(change));
+    this.#apply(change);
+    return change;
+  }
+
+  /** Takes the next batch. */
+  async getBatch(watcher: RangeWatcher<string>, options?: { readonly backlogOnly?: boolean }): Promise<Batch<string>> {
+    const batch = await watcher.getBatch(options);
+    const { type, revision, changes } = batch;
+    this.#log.push(`${type} at ${revision}: ${changes.map(describe).join(", ")}`);
+    const first = this.#batches + this.#gets === 0;
+    if ((type === "snapshot") !== first) this.#fail("K4 the first read, if it is a getBatch, is the only snapshot");
+    if (type === "update" && changes.length === 0) this.#fail("K4 an update has changes");
+    this.#batches++;
+    if (new Set(changes.map(({ key }) => key)).size < changes.length) this.#fail("K3 each key at most once in a batch");
+    for (const change of changes) {
+      if (change.revision > revision) this.#fail("K4 a batch brings the consumer to the state at its revision");
+      this.#apply(change);
+    }
+    if (revision < this.revision) this.#fail("K4 a batch brings the consumer to the state at its revision");
+    return batch;
+  }
+
+  /** From here on the store may have another history, with lower revisions (K7). */
+  rewind(): void {
+    this.revision = 0;
+  }
+
+  /** The values alone. */
+  values(): Record<string, string> {
+    return Object.fromEntries([...this.map].map(([key, { value }]) => [key, value]));
+  }
+
+  #apply(change: Change): void {
+    this.changes++;
+    const { key, revision } = change;
+    if (revision < this.revision) this.#fail("K3 revisions do not decrease");
+    this.revision = revision;
+    const known = this.map.get(key);
+    if (change.type === "delete") {
+      if (known === undefined) this.#fail("K5 a delete goes only to a watcher that was handed the key");
+      this.map.delete(key);
+    } else if (change.type === "put") {
+      const { value, createRevision } = change;
+      if (createRevision > revision) this.#fail("a key is created before it is written");
+      if (known?.value === value && known.createRevision === createRevision) {
+        this.#fail("K6 an update that leaves bytes and createRevision as they were is not delivered");
+      }
+      this.map.set(key, { value, revision, createRevision });
+    } else throw change.error;
+  }
+
+  #fail(promise: string): never {
+    throw new Error(`broken: ${promise}\nthe last deliveries:\n${this.#log.slice(-30).join("\n")}`);
+  }
+}
+
+function describe(change: Change): string {
+  const { type, key, revision } = change;
+  const value = change.type === "put" ? ` = ${change.value.slice(0, 20)} (created at ${change.createRevision})` : "";
+  return `${type} ${key}${value} at ${revision}`;
+}

@@ -4,7 +4,7 @@
  * Both are consumers of one Event Value, as slow as they like to be: the table is drawn five times a second, whatever
  * happens in between.
  */
-import { memoryUsage, stdout } from "node:process";
+import { stdout } from "node:process";
 import type { Watchable } from "event-value";
 import { pause, type Report } from "./consumers.ts";
 import type { Hosts } from "./directory.ts";
@@ -74,6 +74,8 @@ export function table({ hosts, where, state, consumers, file, writes }: View): s
   const unreadable = [...(hosts?.unreadable ?? [])].map(
     (key) => `${key.replace(/\p{C}/gu, "\ufffd")} is not the state of a host`,
   );
+  const changes = hosts?.change ?? 0;
+  const queued = consumers.reduce((sum, { delivered }) => sum + Math.max(changes - delivered, 0), 0);
   return [
     "EVENT VALUES AT WORK: A DIRECTORY OF HOSTS",
     "Each host samples its state ten times a second and publishes it in a directory.",
@@ -86,7 +88,7 @@ export function table({ hosts, where, state, consumers, file, writes }: View): s
     ),
     ...(hosts === undefined ? ["(not known yet)"] : unreadable),
     "",
-    `The directory changed ${hosts?.change ?? 0} times. Its consumers read at different speeds:`,
+    `The directory changed ${changes} times. Its consumers read at different speeds:`,
     "",
     columns("CONSUMER", "READS", "DELIVERED", "SKIPPED", "NEWEST IT HAS"),
     ...consumers.map(({ name, reads, delivered, skipped, newest }) =>
@@ -94,9 +96,9 @@ export function table({ hosts, where, state, consumers, file, writes }: View): s
     ),
     "",
     "DELIVERED: changes it was given. SKIPPED: those overwritten before it came to",
-    "read. It is always given the newest change, and never misses the last one. What",
-    "it skips is kept nowhere: a slow consumer delays nobody, and memory does not",
-    `grow (heap: ${heap()}).`,
+    "read. It is always given the newest change, and never misses the last one. Slow",
+    "consumers delay nobody, and of all changes only the newest is kept in memory:",
+    `queues would hold ${queued} changes for these three by now.`,
     "",
     "HOSTS FILE",
     `${file}, ${written(writes, hosts)}`,
@@ -142,13 +144,4 @@ function duration(seconds: number): string {
     return count > 0 ? [`${count} ${unit}`] : [];
   });
   return parts.slice(0, 2).join(" ");
-}
-
-let mostHeap = 0;
-
-function heap(): string {
-  const { heapUsed } = memoryUsage();
-  mostHeap = Math.max(mostHeap, heapUsed);
-  const megabytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
-  return `${megabytes(heapUsed)} MiB now, ${megabytes(mostHeap)} MiB at most`;
 }

@@ -115,6 +115,7 @@ export function parseCommandLine(
   }
   if (key === undefined) throw new UsageError(`${command}: missing <key>`);
   if (key === "" && values.prefix !== true) throw new UsageError(`${command}: <key> must not be empty`);
+  checkText(key, `${command}: <key> is not UTF-8 text`);
   const unexpected = command === "set" ? surplus[0] : value;
   if (unexpected !== undefined) throw new UsageError(`${command}: unexpected argument ${quote(unexpected)}`);
 
@@ -155,6 +156,7 @@ function parse(args: readonly string[]) {
 function storeOptions(values: Values, env: Readonly<Record<string, string | undefined>>): StoreOptions {
   const { namespace = "", user, cacert, cert, key } = values;
   const serverName = values["server-name"];
+  checkText(namespace, "--namespace is not UTF-8 text");
   if (user === "") throw new UsageError("--user must not be empty");
   // It may be a password, so it is not repeated. etcd's own tools cannot use a name with a colon either.
   if (user?.includes(":"))
@@ -201,6 +203,7 @@ function valueSource(value: string | undefined, file: string | undefined): Value
     return { from: "file", path: file };
   }
   if (value === undefined) throw new UsageError("set: missing <value>; - reads it from stdin, --file from a file");
+  checkText(value, "set: <value> is not UTF-8 text: use - or --file");
   return value === "-" ? { from: "stdin" } : { from: "argument", text: value };
 }
 
@@ -223,6 +226,11 @@ export function parseDuration(text: string, option: string): number {
 /** A duration as {@link parseDuration} reads it. */
 export function formatDuration(ms: number): string {
   return ms < 1000 ? `${ms}ms` : `${ms / 1000}s`;
+}
+
+/** Node puts a replacement character where an argument is not UTF-8. What was meant is lost, so it is not stored. */
+function checkText(argument: string, message: string): void {
+  if (argument.includes("\ufffd")) throw new UsageError(message);
 }
 
 function untilTerminator(args: readonly string[]): readonly string[] {

@@ -203,8 +203,8 @@ export class LiveTable {
     const numbers = widths.revision + widths.age + 2 * gap.length;
     const both = columns - gap.length - numbers >= 24;
     const rest = Math.max(columns - gap.length - (both ? numbers : 0), 2);
-    // Where there is not enough for both, the key gets what the value leaves, but not less than two fifths.
-    const key = Math.min(widths.key, Math.max(rest - widths.value, Math.floor(rest * 0.4)));
+    // Where there is not enough for both, the value is cut first, down to half.
+    const key = Math.min(widths.key, Math.max(rest - widths.value, Math.floor(rest / 2)));
     const value = Math.min(widths.value, rest - key);
     return { key, value, revision: both ? widths.revision : 0, age: both ? widths.age : 0 };
   }

@@ -57,17 +57,17 @@ export class Connection {
   /** Why there was no connection, where this side gave up on it. */
   problem: string | undefined;
   #calls = 0;
-  /** Destroys the socket, in whatever state it is. */
-  readonly #hangUp: () => void;
+  /** Aborting it destroys the socket, in whatever state it is. */
+  readonly #socket: AbortController;
   readonly #connectTimeoutMs: number;
   /** Runs while there is no connection yet. */
   #timer: NodeJS.Timeout | undefined;
   #destroyed = false;
 
-  constructor(client: Client, hangUp: () => void, connectTimeoutMs: number) {
+  constructor(client: Client, socket: AbortController, connectTimeoutMs: number) {
     this.client = client;
     this.target = client.getChannel().getTarget();
-    this.#hangUp = hangUp;
+    this.#socket = socket;
     this.#connectTimeoutMs = connectTimeoutMs;
     this.#await(connectivityState.IDLE);
   }
@@ -86,7 +86,7 @@ export class Connection {
     this.#destroyed = this.retired = true;
     clearTimeout(this.#timer);
     this.client.close();
-    this.#hangUp();
+    this.#socket.abort();
   }
 
   #await(state: connectivityState): void {
@@ -141,14 +141,17 @@ export function dialer(endpoint: Endpoint, options: ConnectOptions): () => Conne
   experimental.registerResolver(scheme, AddressResolver);
   return () => {
     const socket = new AbortController();
-    const address: DialAddress = { host: endpoint.host, port: endpoint.port, signal: socket.signal };
-    const client = new Client(`${scheme}:${authority}`, trust, { ...channelOptions, [addressOption]: address });
-    const hangUp = (): void => {
-      // A channel that was closed after it had failed to connect tries once more: to no port.
-      address.port = -1;
-      socket.abort();
+    const address: DialAddress = {
+      host: endpoint.host,
+      port: endpoint.port,
+      get signal() {
+        // A channel that was closed after it had failed to connect tries once more; it shall not get to a socket.
+        if (socket.signal.aborted) throw new Error("the connection was given up");
+        return socket.signal;
+      },
     };
-    return new Connection(client, hangUp, connectTimeoutMs);
+    const client = new Client(`${scheme}:${authority}`, trust, { ...channelOptions, [addressOption]: address });
+    return new Connection(client, socket, connectTimeoutMs);
   };
 }
 
@@ -158,7 +161,7 @@ const addressOption = "event-value.address";
 /** What grpc-js hands to `net.connect` as it is: thus the name is resolved, and the signal heeded, by each connection. */
 interface DialAddress {
   readonly host: string;
-  port: number;
+  readonly port: number;
   readonly signal: AbortSignal;
 }
 

@@ -21,7 +21,7 @@ export interface Ended {
   /** What the task returned; undefined where it did not come to its end. */
   readonly result: unknown;
   readonly exitCode: number | null;
-  /** Whether it had to be ended, since it did not do so by itself. */
+  /** Whether it had to be ended, or took its time to, when its task was done. */
   readonly hung: boolean;
   readonly stderr: string;
 }
@@ -65,7 +65,11 @@ export async function inChild(
   let stdout = "";
   let stderr = "";
   let hung = false;
-  child.stdout.setEncoding("utf8").on("data", (part: string) => (stdout += part));
+  let done = Number.POSITIVE_INFINITY;
+  child.stdout.setEncoding("utf8").on("data", (part: string) => {
+    stdout += part;
+    done = performance.now();
+  });
   child.stderr.setEncoding("utf8").on("data", (part: string) => (stderr += part));
   child.stdin.end(program);
   const timer = setTimeout(() => {
@@ -77,6 +81,7 @@ export async function inChild(
     child.on("close", resolve);
   });
   clearTimeout(timer);
+  hung ||= performance.now() - done > 2000;
   const at = stdout.lastIndexOf(mark);
   return { result: at < 0 ? undefined : (JSON.parse(stdout.slice(at + mark.length)) as unknown), exitCode, hung, stderr };
 }

@@ -24,7 +24,7 @@ import { etcdAvailable, type EtcdServer, startEtcd } from "../support/etcd.ts";
 import * as generated from "../support/generated/etcd.ts";
 import { type GrpcServer, type IncomingCall, startGrpcServer } from "../support/grpc-server.ts";
 import { freePorts } from "../support/ports.ts";
-import { observe, rejection, until } from "../support/promises.ts";
+import { observe, rejection, turn, until } from "../support/promises.ts";
 import { startProxy } from "../support/proxy.ts";
 import { Random, seed } from "../support/seed.ts";
 
@@ -661,6 +661,41 @@ describe(`what a transport says about lost calls (seed ${seed})`, () => {
     }
     expect([...unsent].filter((sent) => seen.has(sent))).toEqual([]);
     for (const count of Object.values(counts)) expect(count, JSON.stringify(counts)).toBeGreaterThan(20);
+  });
+});
+
+describe(`a transport closed at any moment (seed ${seed})`, () => {
+  test("settles every call and ends every stream once", async () => {
+    const random = new Random(seed);
+    await using server = await startGrpcServer({ call: ({ answer }) => answer(nothing, 0) });
+    const pauses = [() => Promise.resolve(), turn, () => delay(0), () => delay(1), () => delay(random.below(8))];
+    const counts = { calls: 0, settled: 0, streams: 0, ends: 0 };
+    const settled = (): unknown => counts.settled++;
+    const user = async (): Promise<void> => {
+      for (let i = 0; i < 60; i++) {
+        const endpoint = random.below(8) === 0 ? "127.0.0.1:1" : server.endpoint;
+        const transport = open(endpoint, { connectTimeoutMs: random.pick([1, 3, 1000]) });
+        const controller = new AbortController();
+        for (let n = random.below(3); n > 0; n--) {
+          counts.calls++;
+          const options = { signal: controller.signal, deadlineMs: random.pick([1, 1000]) };
+          void transport.unary(rpc.range, { key }, options).then(settled, settled);
+        }
+        if (random.below(2) === 0) {
+          counts.streams++;
+          transport
+            .duplex(rpc.watch, { message: () => {}, end: () => counts.ends++ })
+            .send({ requestUnion: undefined });
+        }
+        for (let n = random.below(6); n > 0; n--) await random.pick(pauses)();
+        if (random.below(4) === 0) controller.abort();
+        transport.close();
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, user));
+    await until(() => counts.settled === counts.calls && counts.ends >= counts.streams);
+    await delay(150); // until what was closed while it failed to connect has made its last attempt
+    expect(counts.ends).toBe(counts.streams);
   });
 });
 

@@ -49,6 +49,14 @@ describe("waitFor", () => {
     expect(watch).not.toHaveBeenCalled();
   });
 
+  test("gives up in time with AbortSignal.timeout, whose reason it rejects with", async () => {
+    const value = new MemoryValue<number>();
+    const signal = AbortSignal.timeout(1);
+    const error = await rejection(waitFor(value, () => true, { signal }));
+    expect(error).toBe(signal.reason);
+    expect(error).toMatchObject({ name: "TimeoutError" });
+  });
+
   test("first wins: set then abort in one tick resolves", async () => {
     const value = new MemoryValue<number>();
     const controller = new AbortController();

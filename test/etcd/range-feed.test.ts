@@ -1,0 +1,421 @@
+/**
+ * The feed of a range against a store that is all in memory, where every request, answer and event comes when a
+ * scheduler says so: reads that overtake each other and the watch, connections that break, histories that are compacted
+ * or replaced at any moment between any two of them.
+ */
+import { setImmediate as macrotask } from "node:timers/promises";
+import fc from "fast-check";
+import { describe, expect, test, vi } from "vitest";
+import { isEventValueError, text } from "../../src/index.ts";
+import { KeyNames } from "../../src/etcd/namespace.ts";
+import type { RangeRequest, ResponseHeader } from "../../src/etcd/proto/generated/etcd.ts";
+import type { KeyRecord, RangeResult, WatchEvent } from "../../src/etcd/proto/hot-decoders.ts";
+import { type FeedContext, RangeFeed } from "../../src/etcd/range-feed.ts";
+import { TransportError } from "../../src/etcd/transport.ts";
+import type { WatchHandlers, WatchSpec } from "../../src/etcd/watch-stream.ts";
+import type { RangeWatcher } from "../../src/keyspace.ts";
+import { watchRange } from "../../src/range/watchers.ts";
+import { seed } from "../support/seed.ts";
+import { type Known, Replica } from "./replica.ts";
+
+// The scheduler decides how long anything takes.
+vi.mock("../../src/internal/backoff.ts", () => ({
+  Backoff: class {
+    reset(): void {}
+    async wait(signal: AbortSignal): Promise<void> {
+      await Promise.resolve();
+      signal.throwIfAborted();
+    }
+  },
+}));
+
+const keys = ["a", "b", "c"] as const;
+type Key = (typeof keys)[number];
+const encoder = new TextEncoder();
+
+interface Change {
+  readonly revision: number;
+  readonly key: string;
+  /** Undefined: the key was deleted. */
+  readonly value: string | undefined;
+  readonly createRevision: number;
+}
+
+/** One history of a store, as etcd would have it. */
+class History {
+  readonly clusterId: string;
+  readonly raftTerm: number;
+  revision = 1;
+  compacted = 0;
+  readonly changes: Change[] = [];
+
+  constructor(clusterId: string, raftTerm: number) {
+    this.clusterId = clusterId;
+    this.raftTerm = raftTerm;
+  }
+
+  get header(): ResponseHeader {
+    return { clusterId: this.clusterId, memberId: "1", raftTerm: this.raftTerm, revision: this.revision };
+  }
+
+  write(key: string, value: string | undefined): void {
+    const held = this.at(this.revision).get(key);
+    if (value === undefined && held === undefined) return;
+    const revision = ++this.revision;
+    this.changes.push({ revision, key, value, createRevision: value === undefined ? 0 : (held?.createRevision ?? revision) });
+  }
+
+  at(revision: number): Map<string, Known> {
+    const state = new Map<string, Known>();
+    for (const { key, value, createRevision, revision: written } of this.changes) {
+      if (written > revision) break;
+      if (value === undefined) state.delete(key);
+      else state.set(key, { value, revision: written, createRevision });
+    }
+    return state;
+  }
+
+  /** Answers a range read of all keys from `key` on. */
+  range(request: RangeRequest): RangeResult {
+    const { revision = 0, limit = 0, minModRevision = 0 } = request;
+    if (revision > this.revision) throw refusal("required revision is a future revision");
+    if (revision !== 0 && revision < this.compacted) throw refusal("required revision has been compacted");
+    const from = Buffer.from(request.key!).toString();
+    const single = request.rangeEnd === undefined;
+    const all = [...this.at(revision === 0 ? this.revision : revision)]
+      .filter(([key]) => (single ? key === from : key >= from))
+      .sort(([a], [b]) => (a < b ? -1 : 1));
+    const newer = all.filter(([, held]) => held.revision >= minModRevision);
+    const page = limit === 0 ? newer : newer.slice(0, limit);
+    return {
+      header: this.header,
+      kvs: page.map(([key, held]): KeyRecord => record(key, held.value, held.revision, held.createRevision)),
+      more: page.length < newer.length,
+      count: all.length,
+    };
+  }
+}
+
+function record(key: string, value: string, modRevision: number, createRevision: number): KeyRecord {
+  return { key, rawKey: undefined, value: encoder.encode(value), modRevision, createRevision, version: 1, lease: "0" };
+}
+
+function refusal(details: string): TransportError {
+  return new TransportError("model", 11, `etcdserver: mvcc: ${details}`, true);
+}
+
+interface OpenWatch {
+  readonly spec: WatchSpec;
+  readonly handlers: WatchHandlers;
+  /** The history it is of; undefined until the server has got it. */
+  history: History | undefined;
+  /** What was sent and has not come. */
+  readonly sent: (() => void)[];
+  /** The newest revision that was sent. */
+  upTo: number;
+  ended: boolean;
+}
+
+/** The store, and what leads to it. */
+class Model {
+  history = new History("1", 100);
+  readonly histories = [this.history];
+  /** How often something happened that ends watches. */
+  faults = 0;
+  watchesBegun = 0;
+  readonly #schedule: fc.Scheduler;
+  readonly #watches = new Set<OpenWatch>();
+
+  constructor(schedule: fc.Scheduler) {
+    this.#schedule = schedule;
+  }
+
+  readonly client = {
+    authenticates: false,
+    expire: (): void => {},
+    attempt: async (_method: unknown, request: RangeRequest, { signal }: { signal: AbortSignal }): Promise<RangeResult> => {
+      await this.#schedule.schedule(Promise.resolve(), "the request is read");
+      let answer: RangeResult | undefined;
+      let error: unknown;
+      try {
+        answer = this.history.range(request);
+      } catch (refused) {
+        error = refused;
+      }
+      await this.#schedule.schedule(Promise.resolve(), "the answer comes");
+      signal.throwIfAborted();
+      if (answer === undefined) throw error;
+      return answer;
+    },
+  };
+
+  readonly stream = {
+    abandon: (): void => {},
+    watch: (spec: WatchSpec, handlers: WatchHandlers): { cancel(): void } => {
+      const watch: OpenWatch = { spec, handlers, history: undefined, sent: [], upTo: 0, ended: false };
+      this.watchesBegun++;
+      this.#watches.add(watch);
+      void this.#create(watch);
+      return { cancel: () => this.#end(watch) };
+    },
+  };
+
+  async #create(watch: OpenWatch): Promise<void> {
+    await this.#schedule.schedule(Promise.resolve(), "the watch is created");
+    if (watch.ended) return;
+    const { history } = this;
+    watch.history = history;
+    const { header } = history;
+    this.#send(watch, () => watch.handlers.created(header));
+    if (watch.spec.startRevision < history.compacted) {
+      this.#send(watch, () => {
+        this.#end(watch);
+        watch.handlers.compacted();
+      });
+      return;
+    }
+    watch.upTo = watch.spec.startRevision - 1;
+    this.#sendNews(watch);
+  }
+
+  /** Sends all that happened since, as one response. */
+  #sendNews(watch: OpenWatch): void {
+    const news = watch.history!.changes.filter(({ revision }) => revision > watch.upTo);
+    watch.upTo = Math.max(watch.upTo, watch.history!.revision);
+    if (news.length === 0) return;
+    const events = news.map(({ key, value, revision, createRevision }): WatchEvent => ({
+      ...record(key, value ?? "", revision, createRevision),
+      type: value === undefined ? "delete" : "put",
+    }));
+    this.#send(watch, () => watch.handlers.events(events));
+  }
+
+  /** What is sent comes in order. */
+  #send(watch: OpenWatch, deliver: () => void): void {
+    watch.sent.push(deliver);
+    void this.#schedule.schedule(Promise.resolve(), "the watch is told").then(() => {
+      const next = watch.sent.shift();
+      if (!watch.ended) next?.();
+    });
+  }
+
+  #end(watch: OpenWatch): void {
+    watch.ended = true;
+    this.#watches.delete(watch);
+  }
+
+  write(key: string, value: string | undefined): void {
+    this.history.write(key, value);
+    for (const watch of this.#watches) if (watch.history === this.history) this.#sendNews(watch);
+  }
+
+  compact(): void {
+    this.history.compacted = this.history.revision;
+    this.faults++;
+  }
+
+  /** The connection of the watches breaks: what was sent is lost. */
+  lose(): void {
+    this.faults++;
+    for (const watch of this.#watches) {
+      this.#end(watch);
+      void this.#schedule.schedule(Promise.resolve(), "the stream is lost").then(() => {
+        watch.handlers.lost(new TransportError("model", 14, "connection lost", true));
+      });
+    }
+  }
+
+  /** Another store takes the place of this one, or an old backup of it. What is read meanwhile is of the one or other. */
+  replace(restored: boolean): void {
+    const before = this.history;
+    // A restored store that has overtaken the old one shows itself by its raft term alone, if at all.
+    const { clusterId, raftTerm } = before;
+    this.history = restored ? new History(clusterId, raftTerm - 1) : new History(`${this.histories.length + 1}`, 100);
+    if (restored) {
+      for (const { key, value, revision } of before.changes) {
+        if (revision > before.revision - 3) break;
+        this.history.write(key, value);
+      }
+    }
+    this.histories.push(this.history);
+    this.lose();
+  }
+}
+
+/** What a run consists of. Where it says `steps`, so many of what is under way come to pass after it. */
+type Action = { readonly steps: number } & (
+  | { readonly type: "write"; readonly key: Key; readonly value: string | undefined }
+  | { readonly type: "compact" | "lose" | "open" }
+  | { readonly type: "replace"; readonly restored: boolean }
+  | { readonly type: "get" | "getBatch" | "abort" | "close"; readonly watcher: number }
+);
+
+const steps = fc.integer({ min: 0, max: 6 });
+const action: fc.Arbitrary<Action> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      type: fc.constant("write" as const),
+      key: fc.constantFrom(...keys),
+      value: fc.constantFrom("1", "2", undefined),
+      steps,
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant("open" as const), steps }) },
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      type: fc.constantFrom("get" as const, "getBatch" as const, "getBatch" as const, "abort" as const, "close" as const),
+      watcher: fc.nat({ max: 5 }),
+      steps,
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ type: fc.constantFrom("compact" as const, "lose" as const), steps }) },
+);
+const replacing: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 12, arbitrary: action },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("replace" as const), restored: fc.boolean(), steps }) },
+);
+
+const enough = "enough";
+
+/** A watcher, and what it was told. */
+class Consumer {
+  readonly watcher: RangeWatcher<string>;
+  readonly replica = new Replica();
+  readonly #model: Model;
+  readonly #problems: unknown[];
+  #abort = new AbortController();
+  busy = false;
+  #begun = false;
+  /** How many histories there were when it was told something last. */
+  #histories = 1;
+
+  constructor(watcher: RangeWatcher<string>, model: Model, problems: unknown[]) {
+    this.watcher = watcher;
+    this.#model = model;
+    this.#problems = problems;
+  }
+
+  ask(type: "get" | "getBatch", options?: { readonly backlogOnly: boolean }): void {
+    if (this.busy) return;
+    this.busy = true;
+    void this.#ask(type, options).catch((error: unknown) => {
+      if (error === enough || isEventValueError(error, "EV_BACKLOG_DONE") || isEventValueError(error, "EV_CLOSED")) return;
+      this.#problems.push(error);
+    });
+  }
+
+  async #ask(type: "get" | "getBatch", options?: { readonly backlogOnly: boolean }): Promise<void> {
+    this.#abort = new AbortController();
+    const given = { ...options, signal: this.#abort.signal };
+    const { history, histories } = this.#model;
+    const asked = history.revision;
+    const first = !this.#begun;
+    try {
+      // One step down for each history that began since.
+      if (histories.length > this.#histories) this.replica.rewind();
+      if (type === "get") await this.replica.get(this.watcher, given);
+      else {
+        const { revision } = await this.replica.getBatch(this.watcher, given);
+        const states = histories.map((known) => JSON.stringify(sorted(known.at(revision))));
+        expect(states, `K4 the state at revision ${revision}`).toContain(JSON.stringify(sorted(this.replica.map)));
+        if (first && this.#model.history === history) {
+          expect(revision, "K10 a first get is as fresh as a read begun at that call").toBeGreaterThanOrEqual(asked);
+        }
+      }
+      this.#begun = true;
+      this.#histories = histories.length;
+    } catch (error) {
+      // What waited may have been told of a history that began while it did.
+      if (String(error).includes("K3") && histories.length > this.#histories) return;
+      throw error;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  abort(): void {
+    this.#abort.abort(enough);
+  }
+}
+
+/** What replicas can be compared by: spurious updates leave them with older revisions. */
+function sorted(state: ReadonlyMap<string, Known>): unknown {
+  return [...state]
+    .map(([key, { value, createRevision }]) => [key, value, createRevision] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<Model> {
+  const model = new Model(schedule);
+  const problems: unknown[] = [];
+  const context = { client: model.client, stream: model.stream, names: new KeyNames(""), health: { following: () => {} } };
+  const range = { key: encoder.encode("a"), rangeEnd: encoder.encode("z") };
+  const feed = new RangeFeed(context as unknown as FeedContext, range, () => {});
+  const open = (): Consumer => new Consumer(watchRange(feed.entered(), text.decode, undefined), model, problems);
+  // One that stays, so that the feed does.
+  const consumers = [open()];
+
+  const settle = async (atMost: number): Promise<void> => {
+    await macrotask();
+    for (let i = 0; i < atMost && schedule.count() > 0; i++) {
+      await schedule.waitOne();
+      await macrotask();
+    }
+  };
+  for (const { steps: count, ...act } of actions) {
+    const consumer = "watcher" in act ? consumers[act.watcher % consumers.length]! : undefined;
+    if (act.type === "write") model.write(act.key, act.value);
+    else if (act.type === "compact") model.compact();
+    else if (act.type === "lose") model.lose();
+    else if (act.type === "replace") model.replace(act.restored);
+    else if (act.type === "open") consumers.push(open());
+    else if (act.type === "get" || act.type === "getBatch") consumer!.ask(act.type);
+    else if (act.type === "abort") consumer!.abort();
+    else if (consumers.length > 1 && consumer !== consumers[0]) {
+      consumer!.watcher.close();
+      consumers.splice(consumers.indexOf(consumer!), 1);
+    }
+    await settle(count);
+  }
+  // All is well from now on. Who waits is answered, and who asks has what the store has.
+  model.write("end", "1");
+  await settle(10_000);
+  expect(schedule.count(), "something goes on for ever").toBe(0);
+  for (const consumer of [...consumers, open()]) {
+    if (consumer.busy) consumer.abort();
+    await macrotask();
+    for (let passes = 0; !consumer.busy && passes < 10; passes++) {
+      consumer.ask(passes % 2 === 0 ? "getBatch" : "get", { backlogOnly: true });
+      await settle(10_000);
+      expect(consumer.busy, "K10 a first get hangs").toBe(false);
+    }
+    expect(sorted(consumer.replica.map), "K5 the last state").toEqual(sorted(model.history.at(model.history.revision)));
+    consumer.watcher.close();
+  }
+  if (problems.length > 0) throw problems[0];
+  return model;
+}
+
+describe(`the feed of a range (seed ${seed})`, () => {
+  test("K3 to K6, K10: whatever comes when, watchers come to the store's state, and joiners do at once", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), fc.array(action, { minLength: 5, maxLength: 40 }), async (schedule, actions) => {
+        const model = await run(schedule, actions);
+        // No answer was taken for what it is not: a watch ends when it was lost or compacted.
+        expect(model.watchesBegun).toBeLessThanOrEqual(1 + model.faults);
+      }),
+      { seed, numRuns: 400 },
+    );
+  });
+
+  test("K7: the same where the store is replaced or restored", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), fc.array(replacing, { minLength: 5, maxLength: 40 }), async (schedule, actions) => {
+        await run(schedule, actions);
+      }),
+      { seed, numRuns: 400 },
+    );
+  });
+});

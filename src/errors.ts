@@ -40,9 +40,10 @@ export type ErrorCode = keyof ErrorFields;
 export type EventValueErrorOf<C extends ErrorCode> = EventValueError & { readonly code: C } & ErrorFields[C];
 
 /** What {@link EventValueError}'s constructor takes besides code and message. */
-export type EventValueErrorOptions<C extends ErrorCode> = { readonly cause?: unknown; readonly key?: string } & (unknown extends ErrorFields[C]
-  ? unknown
-  : ErrorFields[C]);
+export type EventValueErrorOptions<C extends ErrorCode> = {
+  readonly cause?: unknown;
+  readonly key?: string;
+} & (unknown extends ErrorFields[C] ? unknown : ErrorFields[C]);
 
 /** Shared by every copy of the package that is loaded into a process, whatever its version. */
 const brand: symbol = Symbol.for("event-value.error");
@@ -73,11 +74,14 @@ export class EventValueError extends Error {
     super(message, options);
     Object.assign(this, options, { code });
   }
-
 }
 
 /** Makes an error of `code` with the fields that code promises. @internal */
-export function errorOf<C extends ErrorCode>(code: C, message: string, options: EventValueErrorOptions<C>): EventValueErrorOf<C> {
+export function errorOf<C extends ErrorCode>(
+  code: C,
+  message: string,
+  options: EventValueErrorOptions<C>,
+): EventValueErrorOf<C> {
   return new EventValueError(code, message, options) as EventValueErrorOf<C>;
 }
 

@@ -2,7 +2,15 @@ export type { GetOptions, Sink, Value, Watchable, Watcher, WatchOptions } from "
 export { EventValueError, isEventValueError } from "./errors.ts";
 export type { ErrorCode, ErrorFields, EventValueErrorOf } from "./errors.ts";
 export { bytes, json, text } from "./codec.ts";
-export type { Codec, Decode, InferInput, InferOutput, StandardIssue, StandardResult, StandardSchemaV1 } from "./codec.ts";
+export type {
+  Codec,
+  Decode,
+  InferInput,
+  InferOutput,
+  StandardIssue,
+  StandardResult,
+  StandardSchemaV1,
+} from "./codec.ts";
 export type {
   Batch,
   CallOptions,

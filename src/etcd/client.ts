@@ -78,7 +78,9 @@ export class Client {
     try {
       return await this.attempt(method, request, options);
     } catch (error) {
-      throw error instanceof TransportError ? toEventValueError(error, { key: options.key, write: method.write }) : error;
+      throw error instanceof TransportError
+        ? toEventValueError(error, { key: options.key, write: method.write })
+        : error;
     }
   }
 

@@ -52,7 +52,8 @@ export class Health {
   enter(): void {
     if (this.#users++ > 0 || this.#client.closed.aborted) return;
     this.#stop = new AbortController();
-    if (performance.now() - this.#answeredAt > this.#probeMs) this.#status.set({ state: "connecting", since: new Date() });
+    if (performance.now() - this.#answeredAt > this.#probeMs)
+      this.#status.set({ state: "connecting", since: new Date() });
     void this.#observe(this.#stop.signal);
   }
 

@@ -43,7 +43,11 @@ export class EtcdReadableKeyRange<T> implements ReadableKeyRange<T> {
   async #read(signal: AbortSignal | undefined): Promise<Batch<T>> {
     const { revision, keys } = await this.source.read(signal);
     keys.sort((a, b) => a.revision - b.revision);
-    return { type: "snapshot", revision, changes: keys.map((stored) => putOf(stored, decodeStored(stored, this.decode))) };
+    return {
+      type: "snapshot",
+      revision,
+      changes: keys.map((stored) => putOf(stored, decodeStored(stored, this.decode))),
+    };
   }
 }
 

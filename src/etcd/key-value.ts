@@ -2,14 +2,7 @@
 import type { Codec, Decode } from "../codec.ts";
 import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
 import { checkWatchOptions } from "../internal/pull-watcher.ts";
-import type {
-  CallOptions,
-  KeyUpdate,
-  KeyValue,
-  ReadableKeyValue,
-  Versioned,
-  WriteOptions,
-} from "../keyspace.ts";
+import type { CallOptions, KeyUpdate, KeyValue, ReadableKeyValue, Versioned, WriteOptions } from "../keyspace.ts";
 import { type Absence, watchUpdates, watchValue } from "../range/watchers.ts";
 import { versionedOf } from "../range/decoding.ts";
 import type { Watchable, Watcher, WatchOptions } from "../watchable.ts";

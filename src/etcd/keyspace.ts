@@ -63,7 +63,6 @@ const known: Known = {
   ...Object.fromEntries(Object.keys(timeouts).map((name) => [name, "number"] as const)),
 };
 
-
 /**
  * Keys and values in an etcd cluster (3.4 and newer), watched over one stream.
  *
@@ -114,7 +113,12 @@ export class EtcdKeyspace implements Keyspace {
     }
     const { staleAfterMs, ...connecting } = readTimeouts(options);
     const names = new KeyNames(namespace);
-    const client = new Client({ endpoints: parseEndpoints(options.endpoints, tls !== undefined), auth, tls, ...connecting });
+    const client = new Client({
+      endpoints: parseEndpoints(options.endpoints, tls !== undefined),
+      auth,
+      tls,
+      ...connecting,
+    });
     const stream = new WatchStream(client);
     const health = new Health(client, names.range("").key, staleAfterMs);
     client.onFailure = (error, transport) => {

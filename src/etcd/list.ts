@@ -34,7 +34,11 @@ export interface Listing {
 const pageDeadlineMs = 60_000;
 
 /** Reads the range. @throws as {@link Client.attempt} */
-export async function list(client: Client, { key, rangeEnd }: StoreRange, signal: AbortSignal | undefined): Promise<Listing> {
+export async function list(
+  client: Client,
+  { key, rangeEnd }: StoreRange,
+  signal: AbortSignal | undefined,
+): Promise<Listing> {
   for (;;) {
     try {
       const listing = await listAt(client, { key, rangeEnd }, signal);

@@ -44,11 +44,13 @@ export class KeyNames {
       // etcd has no empty key: the first one there can be is a single zero byte.
       return { key: prefix.length === 0 ? noEnd : prefix, rangeEnd: prefixEnd(prefix) ?? noEnd };
     }
-    if (typeof selector !== "object" || selector === null) throw mustBe("range", "a prefix or { start, end }", selector);
+    if (typeof selector !== "object" || selector === null)
+      throw mustBe("range", "a prefix or { start, end }", selector);
     const start = encodeKey(selector.start, "range.start");
     const end = encodeKey(selector.end, "range.end");
     // The first key there can be is a zero byte; as an end, that would mean "all keys from here on" to etcd.
-    if (compareBytes(start.length === 0 ? noEnd : start, end) >= 0) throw new RangeError("range.end must come after range.start, in the order of their bytes");
+    if (compareBytes(start.length === 0 ? noEnd : start, end) >= 0)
+      throw new RangeError("range.end must come after range.start, in the order of their bytes");
     const key = encodeKey(this.#prefix + selector.start, "range.start");
     return { key: key.length === 0 ? noEnd : key, rangeEnd: encodeKey(this.#prefix + selector.end, "range.end") };
   }

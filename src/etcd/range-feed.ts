@@ -186,7 +186,7 @@ export class RangeFeed implements Feed {
     const { client } = this.#context;
     const since = this.#history.now;
     const request = { key: this.#range.key, revision: this.log.revision, keysOnly: true };
-    for (let suspicions = 0; ; ) {
+    for (let suspicions = 0; ;) {
       try {
         const { header } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
         if (!contradicts(header, since)) {

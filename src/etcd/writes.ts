@@ -95,7 +95,10 @@ async function onCondition(
   const currentRevision = (found?.$case === "responseRange" ? found.value.kvs[0]?.modRevision : undefined) ?? 0;
   const is = currentRevision === 0 ? "absent" : `at revision ${currentRevision}`;
   const expected = ifRevision === 0 ? "absent" : `at revision ${ifRevision}`;
-  throw errorOf("EV_CONFLICT", `${JSON.stringify(name)} is ${is}, expected it ${expected}`, { key: name, currentRevision });
+  throw errorOf("EV_CONFLICT", `${JSON.stringify(name)} is ${is}, expected it ${expected}`, {
+    key: name,
+    currentRevision,
+  });
 }
 
 /** Reads, changes and writes `key` until nobody else wrote it in between. */
@@ -124,4 +127,3 @@ export async function writeUpdate<T, A>(
     }
   }
 }
-

@@ -5,7 +5,10 @@ import type { Watcher } from "../watchable.ts";
  * A `for await` over a watcher that has only `get` and `close`. The loop ends normally when the watcher is closed or
  * what it watches ends, and throws `signal.reason` where the signal given to `watch()` is what closed it.
  */
-export function iterateGets<T>(watcher: Pick<Watcher<T>, "get" | "close">, signal: AbortSignal | undefined): AsyncIterator<T, undefined> {
+export function iterateGets<T>(
+  watcher: Pick<Watcher<T>, "get" | "close">,
+  signal: AbortSignal | undefined,
+): AsyncIterator<T, undefined> {
   return {
     next(): Promise<IteratorResult<T, undefined>> {
       const next = watcher.get().then(

@@ -10,7 +10,14 @@ import { isEventValueError } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
 import { disposable } from "../internal/dispose.ts";
 import { iterateGets } from "../internal/iterate.ts";
-import { backlogDone, checkGetOptions, checkWatchOptions, concurrentGet, rejected, closed } from "../internal/pull-watcher.ts";
+import {
+  backlogDone,
+  checkGetOptions,
+  checkWatchOptions,
+  concurrentGet,
+  rejected,
+  closed,
+} from "../internal/pull-watcher.ts";
 import type { GetOptions, Watchable, Watcher, WatchOptions } from "../watchable.ts";
 import { checkWatchable } from "./derived.ts";
 
@@ -35,9 +42,9 @@ export type Combined<M> = { -readonly [K in keyof M]: M[K] extends Watchable<inf
  * console.log(await watcher.get()); // { host: 'db1', port: 5433 }
  * ```
  */
-export function combine<const M extends readonly Watchable<unknown>[] | { readonly [name: string]: Watchable<unknown> }>(
-  members: M,
-): Watchable<Combined<M>> {
+export function combine<
+  const M extends readonly Watchable<unknown>[] | { readonly [name: string]: Watchable<unknown> },
+>(members: M): Watchable<Combined<M>> {
   const names = Array.isArray(members) ? undefined : Object.keys(members);
   const sources = Object.values<Watchable<unknown>>(members as Record<string, Watchable<unknown>>);
   for (const source of sources) checkWatchable(source, "combine()");
@@ -90,7 +97,11 @@ class CombinedWatcher<T> implements Watcher<T> {
     disposable(CombinedWatcher.prototype);
   }
 
-  constructor(watchers: readonly Watcher<unknown>[], assemble: (values: readonly unknown[]) => T, signal: AbortSignal | undefined) {
+  constructor(
+    watchers: readonly Watcher<unknown>[],
+    assemble: (values: readonly unknown[]) => T,
+    signal: AbortSignal | undefined,
+  ) {
     this.#members = watchers.map((watcher) => ({ watcher, value: undefined, isSet: false, ended: false }));
     this.#assemble = assemble;
     this.#signal = signal;
@@ -144,7 +155,11 @@ class CombinedWatcher<T> implements Watcher<T> {
    * Gets from all members until there is something to deliver; with `once`, what they have. Resolves, with nothing if
    * there is nothing, when no get of a member is pending any more.
    */
-  #ask(signal: AbortSignal | undefined, filter: GetOptions<T>["filter"], once: boolean): Promise<{ value: T } | undefined> {
+  #ask(
+    signal: AbortSignal | undefined,
+    filter: GetOptions<T>["filter"],
+    once: boolean,
+  ): Promise<{ value: T } | undefined> {
     return new Promise((resolve, reject) => {
       const asking = new AbortController();
       const following = follow(asking, signal);
@@ -172,7 +187,8 @@ class CombinedWatcher<T> implements Watcher<T> {
           },
           (error: unknown) => {
             if (isEventValueError(error, "EV_CLOSED")) member.ended = true;
-            else if (error !== asking.signal.reason && !isEventValueError(error, "EV_BACKLOG_DONE")) this.#failure ??= { error };
+            else if (error !== asking.signal.reason && !isEventValueError(error, "EV_BACKLOG_DONE"))
+              this.#failure ??= { error };
             answered();
           },
         );

@@ -31,8 +31,16 @@ export function waitFor<T, S extends T>(
   predicate: (value: T) => value is S,
   options?: WaitForOptions,
 ): Promise<S>;
-export function waitFor<T>(source: Watchable<T>, predicate: (value: T) => boolean, options?: WaitForOptions): Promise<T>;
-export function waitFor<T>(source: Watchable<T>, predicate: (value: T) => boolean, options?: WaitForOptions): Promise<T> {
+export function waitFor<T>(
+  source: Watchable<T>,
+  predicate: (value: T) => boolean,
+  options?: WaitForOptions,
+): Promise<T>;
+export function waitFor<T>(
+  source: Watchable<T>,
+  predicate: (value: T) => boolean,
+  options?: WaitForOptions,
+): Promise<T> {
   checkWatchable(source, "waitFor()");
   checkFunction(predicate, "waitFor(): predicate");
   checkOptions(options, waitForOptions, "waitFor()");
@@ -41,7 +49,11 @@ export function waitFor<T>(source: Watchable<T>, predicate: (value: T) => boolea
   return waiting;
 }
 
-async function wait<T>(source: Watchable<T>, predicate: (value: T) => boolean, signal: AbortSignal | undefined): Promise<T> {
+async function wait<T>(
+  source: Watchable<T>,
+  predicate: (value: T) => boolean,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   signal?.throwIfAborted();
   const watcher = source.watch();
   try {

@@ -51,7 +51,13 @@ export function changeOf<T>(entry: LogEntry, decode: Decode<T>): KeyUpdate<T> | 
 export function putOf<T>(stored: StoredKey, result: Decoded<T>): KeyUpdate<T> | InvalidUpdate {
   const { key, bytes, revision, createRevision } = stored;
   if ("value" in result) return { type: "put", key, value: result.value, revision, createRevision };
-  return { type: "invalid", key: isRawKey(key) ? rawKeyText(key) : key, bytes: new Uint8Array(bytes), error: result.error, revision };
+  return {
+    type: "invalid",
+    key: isRawKey(key) ? rawKeyText(key) : key,
+    bytes: new Uint8Array(bytes),
+    error: result.error,
+    revision,
+  };
 }
 
 function notDecoded(key: string, bytes: Uint8Array, revision: number, why: string, cause?: unknown): EventValueError {

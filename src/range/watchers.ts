@@ -66,7 +66,8 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
 
 /** Rejects all pending gets of a feed's watchers. */
 export function failAll(waiting: WaitList, error: unknown): void {
-  for (let left = waiting.size; left > 0 && waiting.first !== null; left--) (waiting.first as LogWatcher<unknown>).fail(error);
+  for (let left = waiting.size; left > 0 && waiting.first !== null; left--)
+    (waiting.first as LogWatcher<unknown>).fail(error);
 }
 
 /** What stands for an absent key: nothing, so that watchers wait for its first put, or a value. */
@@ -83,7 +84,11 @@ export function watchValue<T, A>(
 }
 
 /** Opens a watcher of the updates of the one key of `feed`. */
-export function watchUpdates<T>(feed: Feed, decode: Decode<T>, options: WatchOptions | undefined): Watcher<KeyUpdate<T>> {
+export function watchUpdates<T>(
+  feed: Feed,
+  decode: Decode<T>,
+  options: WatchOptions | undefined,
+): Watcher<KeyUpdate<T>> {
   return new UpdateWatcher(feed, decode).closeOn(options?.signal);
 }
 

@@ -282,19 +282,18 @@ const enough = "enough";
 /** A watcher, and what it was told. */
 class Consumer {
   readonly watcher: RangeWatcher<string>;
-  readonly replica = new Replica();
+  readonly replica: Replica;
   readonly #model: Model;
   readonly #problems: unknown[];
   #abort = new AbortController();
   busy = false;
   #begun = false;
-  /** How many histories there were when it was told something last. */
-  #histories = 1;
 
   constructor(watcher: RangeWatcher<string>, model: Model, problems: unknown[]) {
     this.watcher = watcher;
     this.#model = model;
     this.#problems = problems;
+    this.replica = new Replica(() => model.histories.length - 1);
   }
 
   ask(type: "get" | "getBatch", options?: { readonly backlogOnly: boolean }): void {
@@ -313,8 +312,6 @@ class Consumer {
     const asked = history.revision;
     const first = !this.#begun;
     try {
-      // One step down for each history that began since.
-      if (histories.length > this.#histories) this.replica.rewind();
       if (type === "get") await this.replica.get(this.watcher, given);
       else {
         const { revision } = await this.replica.getBatch(this.watcher, given);
@@ -325,11 +322,6 @@ class Consumer {
         }
       }
       this.#begun = true;
-      this.#histories = histories.length;
-    } catch (error) {
-      // What waited may have been told of a history that began while it did.
-      if (String(error).includes("K3") && histories.length > this.#histories) return;
-      throw error;
     } finally {
       this.busy = false;
     }

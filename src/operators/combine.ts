@@ -2,9 +2,9 @@
  * Several watchables as one.
  *
  * A combined watcher pulls: while one of its gets is pending, a get is pending on each member's watcher, and none
- * otherwise. When there is something to deliver the other gets are aborted, which costs them nothing, and what they
- * had been given already in the same moment is taken in too. Until then a member that has answered is asked again at
- * once, so that at no moment a value of one could slip behind an abort that came after it.
+ * otherwise. What members deliver is put together inside the filters of these gets, in the very moment in which it is
+ * set: an abort that comes after that is too late, as it has to be. When there is something to deliver the other gets
+ * are aborted, which costs them nothing.
  */
 import { isEventValueError } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
@@ -132,81 +132,78 @@ class CombinedWatcher<T> implements Watcher<T> {
     return iterateGets(this, this.#signal);
   }
 
-  async #next({ signal, filter, backlogOnly }: GetOptions<T> = {}): Promise<T> {
+  async #next(options: GetOptions<T> = {}): Promise<T> {
     this.#pending = true;
     try {
-      // What an earlier get left is delivered for certain, as part of what is there by now.
-      if (backlogOnly || this.#isComplete()) {
-        const found = await this.#ask(signal, filter, true);
-        if (found !== undefined) return found.value;
-        this.#throwIfOver(signal);
-        if (backlogOnly) throw backlogDone();
-      }
-      const found = await this.#ask(signal, filter, false);
+      const found = await this.#ask(options);
       if (found !== undefined) return found.value;
-      this.#throwIfOver(signal);
-      throw closed();
+      if (this.#failure !== undefined) {
+        const { error } = this.#failure;
+        this.#failure = undefined;
+        throw error;
+      }
+      if (this.#hasEnded()) this.close();
+      if (this.#closed) throw this.#aborted ? this.#signal?.reason : closed();
+      options.signal?.throwIfAborted();
+      throw backlogDone();
     } finally {
       this.#pending = false;
     }
   }
 
   /**
-   * Gets from all members until there is something to deliver; with `once`, what they have. Resolves, with nothing if
-   * there is nothing, when no get of a member is pending any more.
+   * Gets from all members until there is something to deliver, or, with `backlogOnly`, what they have. Resolves, with
+   * nothing if there is nothing, when no get of a member is pending any more.
    */
-  #ask(
-    signal: AbortSignal | undefined,
-    filter: GetOptions<T>["filter"],
-    once: boolean,
-  ): Promise<{ value: T } | undefined> {
+  #ask({ signal, filter, backlogOnly }: GetOptions<T>): Promise<{ value: T } | undefined> {
     return new Promise((resolve, reject) => {
       const asking = new AbortController();
       const following = follow(asking, signal);
       let found: { value: T } | undefined;
-      let failure: { readonly error: unknown } | undefined;
-      let open = 0;
-      const stop = (): void => {
-        if (!asking.signal.aborted) asking.abort(enough);
+      let open = 1;
+      const take = (): void => {
+        found = this.#take(filter) ?? found;
       };
-      const look = (): void => {
+      const answered = (): void => {
+        const over = found !== undefined || this.#failure !== undefined || this.#hasEnded();
+        if (over && !asking.signal.aborted) asking.abort(enough);
+        if (--open > 0) return;
+        following.unlink();
         try {
-          found = this.#take(filter) ?? found;
+          // What an earlier get left, with what is there by now.
+          if (found === undefined && this.#failure === undefined) take();
+          resolve(found);
         } catch (error) {
-          failure = { error };
+          reject(error);
         }
-        if (found !== undefined || failure !== undefined || this.#failure !== undefined || this.#hasEnded()) stop();
       };
       const ask = (member: Member): void => {
         open++;
-        member.watcher.get({ signal: asking.signal, backlogOnly: once }).then(
-          (value) => {
-            member.value = value;
-            member.isSet = this.#changed = true;
-            answered(member);
-          },
-          (error: unknown) => {
-            if (isEventValueError(error, "EV_CLOSED")) member.ended = true;
-            else if (error !== asking.signal.reason && !isEventValueError(error, "EV_BACKLOG_DONE"))
-              this.#failure ??= { error };
-            answered();
-          },
-        );
-      };
-      const answered = (member?: Member): void => {
-        open--;
-        if (!once) look();
-        if (member !== undefined && !once && !asking.signal.aborted) ask(member);
-        if (open === 0) end();
-      };
-      const end = (): void => {
-        following.unlink();
-        look();
-        if (failure !== undefined) reject(failure.error);
-        else resolve(found);
+        const record = (value: unknown): boolean => {
+          member.value = value;
+          member.isSet = this.#changed = true;
+          if (backlogOnly) return false;
+          take();
+          return found !== undefined;
+        };
+        member.watcher.get({ signal: asking.signal, backlogOnly, filter: record }).then(answered, (error: unknown) => {
+          if (isEventValueError(error, "EV_CLOSED")) member.ended = true;
+          else if (error !== asking.signal.reason && !isEventValueError(error, "EV_BACKLOG_DONE")) {
+            this.#failure ??= { error };
+          }
+          answered();
+        });
       };
       for (const member of this.#members) if (!member.ended) ask(member);
-      if (open === 0) end();
+      // What an earlier get left is delivered for certain, as part of what the members have by now.
+      if (!backlogOnly && found === undefined && this.#isComplete()) {
+        try {
+          take();
+        } catch (error) {
+          this.#failure ??= { error };
+        }
+      }
+      answered();
     });
   }
 
@@ -221,18 +218,6 @@ class CombinedWatcher<T> implements Watcher<T> {
     this.#changed = false;
     const value = this.#assemble(this.#members.map((member) => member.value));
     return filter === undefined || filter(value) ? { value } : undefined;
-  }
-
-  /** Throws where there is nothing to wait for. */
-  #throwIfOver(signal: AbortSignal | undefined): void {
-    if (this.#failure !== undefined) {
-      const { error } = this.#failure;
-      this.#failure = undefined;
-      throw error;
-    }
-    if (this.#hasEnded()) this.close();
-    if (this.#closed) throw this.#aborted ? this.#signal?.reason : closed();
-    signal?.throwIfAborted();
   }
 
   #hasEnded(): boolean {

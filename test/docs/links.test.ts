@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 
 const root = join(import.meta.dirname, "../..");
-const files = ["README.md", "CHANGELOG.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
+const files = ["README.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
 
 for (const file of files.filter((name) => name.endsWith(".md"))) {
   describe(`the links of ${file}`, () => {

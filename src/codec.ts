@@ -48,7 +48,8 @@ export type InferInput<S extends StandardSchemaV1> = NonNullable<S["~standard"][
 export type InferOutput<S extends StandardSchemaV1> = NonNullable<S["~standard"]["types"]>["output"];
 
 /**
- * Bytes as they are. Both directions copy, so that neither side can change what the other holds.
+ * Bytes as they are. Both directions copy, so what a caller does with its array does not change what is stored. What
+ * was decoded is shared by all watchers of a key or range, of this codec as of any other: do not change it in place.
  */
 export const bytes: Codec<Uint8Array> = {
   // Not slice(), which does not copy where the array is a Buffer.

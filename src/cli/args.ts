@@ -141,7 +141,7 @@ function parse(args: readonly string[]) {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    const name = /'(-[^' ]*)/.exec(message)?.[1] ?? "";
+    const name = /'(?:-\w, )?(-[^' ]*)/.exec(message)?.[1] ?? "";
     if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION") {
       throw new UsageError(`unknown option ${name}; an argument that begins with a dash goes after --`, {
         cause: error,

@@ -25,9 +25,9 @@ Commands:
   event-value <command> --help tells all about a command.
 
 Options:
-  --json            print JSON, one object a line
-  -h, --help        print this
-  --version         print the version
+  --json              print JSON, one object a line
+  -h, --help          print this
+  --version           print the version
 
 Examples:
   export EVENT_VALUE_STORE=http://127.0.0.1:2379
@@ -36,8 +36,8 @@ Examples:
   event-value watch services/`;
 
 const timeoutOption = `\
-  --timeout TIME    give up after this time: 500ms, 5s, 2m; a bare number means
-                    seconds, 0 no limit (default: 5s)`;
+  --timeout TIME      give up after this time: 500ms, 5s, 2m; a bare number
+                      means seconds, 0 no limit (default: 5s)`;
 
 const commands: Readonly<Record<CommandName, string>> = {
   watch: `\
@@ -62,20 +62,21 @@ Usage: event-value watch [options] <key or prefix/>
   connection is told on stderr: connecting, live, stale, each with its cause.
 
   The newest state counts: of changes that come faster than they are read, each
-  key's last one is printed. So a slow reader never makes the memory grow.
+  key's last one is printed. So a slow reader never makes the memory grow. That
+  a reader has gone (| head -1) is noticed at the next change.
 
   It never gives up: while the store cannot be reached it says that it is stale,
   tries again, and then shows what was missed. Ctrl-C ends it.
 
 Options:
-  --prefix          watch all keys that begin with <key>; "" means all keys
-  --json            print JSON lines, also on a terminal
-  --base64          show all values in base64
+  --prefix            watch all keys that begin with <key>; "" means all keys
+  --json              print JSON lines, also on a terminal
+  --base64            show all values in base64
 
 Examples:
   event-value watch services/
   event-value watch --prefix "" --json | jq -r .key
-  event-value watch config/limits | head -1`,
+  event-value watch config/limits | jq -r --unbuffered .value`,
 
   get: `\
 event-value get - print the value of a key, or list a prefix
@@ -92,11 +93,11 @@ Usage: event-value get [options] <key>
   always one line; --json gives both exactly.
 
 Options:
-  --prefix          list all keys that begin with <prefix>; "" means all keys
-  --base64          print values in base64
-  --json            print {"key":…,"value":…,"revision":…,"createRevision":…},
-                    with "valueBase64" in the place of "value" where that is not
-                    UTF-8, or with --base64
+  --prefix            list all keys that begin with <prefix>; "" means all keys
+  --base64            print values in base64
+  --json              print {"key":…,"value":…,"revision":…,"createRevision":…},
+                      with "valueBase64" in the place of "value" where that is
+                      not UTF-8, or with --base64
 ${timeoutOption}
 
 Examples:
@@ -116,9 +117,9 @@ Usage: event-value set [options] <key> <value>
   that begins with a dash goes behind --.
 
 Options:
-  --file FILE       store what is in the file
-  --base64          the value is in base64; store what it stands for
-  --json            print {"key":…,"revision":…}
+  --file FILE         store what is in the file
+  --base64            the value is in base64; store what it stands for
+  --json              print {"key":…,"revision":…}
 ${timeoutOption}
 
 Examples:
@@ -136,7 +137,7 @@ Usage: event-value delete [options] <key>
   exit code is 3.
 
 Options:
-  --json            print {"key":…,"revision":…}
+  --json              print {"key":…,"revision":…}
 ${timeoutOption}
 
 Examples:
@@ -146,16 +147,16 @@ Examples:
 const connection = `\
 Store:
   --store URL[,URL…]  the members of the cluster: http://host:port or
-                    https://host:port (default: EVENT_VALUE_STORE)
+                      https://host:port (default: EVENT_VALUE_STORE)
   --namespace PREFIX  put before all keys, and taken off those that are shown
-  --user NAME       log in; the password is asked for on the terminal, or taken
-                    from EVENT_VALUE_PASSWORD
-  --cacert FILE     who may have signed the servers' certificates, in PEM form
-                    (default: the authorities that Node trusts)
-  --cert FILE       the client's own certificate
-  --key FILE        its key
-  --server-name NAME  the name in the servers' certificates, where it is not
-                    the host's`;
+  --user NAME         log in; the password is asked for on the terminal, or
+                      taken from EVENT_VALUE_PASSWORD
+  --cacert FILE       who may have signed the servers' certificates, in PEM form
+                      (default: the authorities that Node trusts)
+  --cert FILE         the client's own certificate
+  --key FILE          its key
+  --server-name NAME  the name in the servers' certificates, where it is not the
+                      host's`;
 
 const environment = `\
 Environment:

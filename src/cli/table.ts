@@ -56,9 +56,9 @@ export class LiveTable {
   #revision = 0;
   #status: Status | undefined;
   /** Columns only grow, so that the table stands still while values change; until the terminal's width does. */
-  #widths = { terminal: 0, key: 0, value: 0, revision: 0, age: 0 };
+  #widths = { terminal: 0, key: 0, shortKey: 0, value: 0, revision: 0, age: 0 };
 
-  /** Times are in milliseconds of any clock that never goes back; `sinceMs` of a status is by the clock on the wall. */
+  /** `now` of the methods is in milliseconds of any clock that never goes back. */
   constructor(subject: Subject, paint: Paint) {
     this.#subject = subject;
     this.#paint = paint;
@@ -152,7 +152,7 @@ export class LiveTable {
   }
 
   #table(rows: readonly Row[], columns: number, now: number): Piece[] {
-    const { bold, dim } = this.#paint;
+    const { bold, dim, yellow } = this.#paint;
     const cells = rows.map((row) => ({
       row,
       fresh: !row.found && now - row.seenAt < freshMs,
@@ -181,7 +181,7 @@ export class LiveTable {
       header,
       ...cells.map(({ row, fresh, revision, age: aged }) => {
         const style = stale || row.deleted ? dim : fresh ? bold : unstyled;
-        const key = styled(fit(row.key, keyColumn, dim), style);
+        const key = styled(fit(widths.short ? this.#shorten(row.key) : row.key, keyColumn, yellow), style);
         return line(key, this.#fitCell(row.value, valueColumn, style), revision, aged, style);
       }),
     ].map((text) => (text.cells <= columns ? text : fit(text.plain, columns)));
@@ -191,11 +191,13 @@ export class LiveTable {
   #layOut(
     cells: ReadonlyArray<{ readonly row: Row; readonly revision: string; readonly age: string }>,
     columns: number,
-  ): { key: number; value: number; revision: number; age: number } {
-    if (this.#widths.terminal !== columns) this.#widths = { terminal: columns, key: 3, value: 5, revision: 8, age: 4 };
+  ): { key: number; short: boolean; value: number; revision: number; age: number } {
+    if (this.#widths.terminal !== columns)
+      this.#widths = { terminal: columns, key: 3, shortKey: 3, value: 5, revision: 8, age: 4 };
     const widths = this.#widths;
     for (const { row, revision, age: aged } of cells) {
       widths.key = Math.max(widths.key, fit(row.key, columns).cells);
+      widths.shortKey = Math.max(widths.shortKey, fit(this.#shorten(row.key), columns).cells);
       widths.value = Math.max(widths.value, fit(row.value.note + row.value.text, columns).cells);
       widths.revision = Math.max(widths.revision, revision.length);
       widths.age = Math.max(widths.age, aged.length);
@@ -203,10 +205,18 @@ export class LiveTable {
     const numbers = widths.revision + widths.age + 2 * gap.length;
     const both = columns - gap.length - numbers >= 24;
     const rest = Math.max(columns - gap.length - (both ? numbers : 0), 2);
-    // Where there is not enough for both, the value is cut first, down to half.
-    const key = Math.min(widths.key, Math.max(rest - widths.value, Math.floor(rest / 2)));
+    // Where there is not enough for both, the value is cut first, down to half; then keys lose what is common to all.
+    const most = Math.max(rest - widths.value, Math.floor(rest / 2));
+    const short = widths.key > most;
+    const key = Math.min(short ? widths.shortKey : widths.key, most);
     const value = Math.min(widths.value, rest - key);
-    return { key, value, revision: both ? widths.revision : 0, age: both ? widths.age : 0 };
+    return { key, short, value, revision: both ? widths.revision : 0, age: both ? widths.age : 0 };
+  }
+
+  /** The key without the prefix that is watched, which the status line tells. */
+  #shorten(key: string): string {
+    const { key: prefix, range } = this.#subject;
+    return range && prefix !== "" && key !== prefix ? `…${key.slice(prefix.length)}` : key;
   }
 
   #cell(bytes: Uint8Array): Cell {
@@ -218,9 +228,9 @@ export class LiveTable {
   }
 
   #fitCell({ note, text }: Cell, cells: number, style: Style): Piece {
-    const { dim } = this.#paint;
+    const { dim, yellow } = this.#paint;
     const mark = styled(fit(note, cells), dim);
-    return joined([mark, styled(fit(text, cells - mark.cells, dim), style)]);
+    return joined([mark, styled(fit(text, cells - mark.cells, yellow), style)]);
   }
 
   #words(words: string, columns: number): Piece {

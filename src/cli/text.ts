@@ -52,10 +52,10 @@ export interface Piece {
 
 /** As much of `text`, made safe, as `cells` hold; ends in `…` where that is not all. Escapes are shown by `style`. */
 export function fit(text: string, cells: number, style: (escape: string) => string = (escape) => escape): Piece {
-  // What is on the screen up to each character, to go back to when the next does not fit.
   const pieces: Piece[] = [];
+  if (cells <= 0) return joined(pieces);
   let used = 0;
-  for (const { segment } of graphemes.segment(text.slice(0, Math.max(cells, 0) * mostUnits + 1))) {
+  for (const { segment } of graphemes.segment(text.slice(0, cells * mostUnits + 1))) {
     const plain = escapeControls(segment);
     const piece =
       plain === segment
@@ -63,7 +63,7 @@ export function fit(text: string, cells: number, style: (escape: string) => stri
         : { styled: style(plain), plain, cells: plain.length };
     if (used + piece.cells > cells) {
       while (pieces.length > 0 && used + 1 > cells) used -= pieces.pop()?.cells ?? 0;
-      if (cells > 0) pieces.push({ styled: "…", plain: "…", cells: 1 });
+      pieces.push({ styled: "…", plain: "…", cells: 1 });
       break;
     }
     used += piece.cells;

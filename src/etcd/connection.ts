@@ -84,7 +84,7 @@ export class Connection {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = this.retired = true;
-    clearTimeout(this.#timer);
+    clearInterval(this.#timer);
     this.client.close();
     this.#socket.abort();
   }
@@ -96,13 +96,9 @@ export class Connection {
   }
 
   #changed(state: connectivityState): void {
-    if (state === connectivityState.CONNECTING) {
-      this.#timer ??= setTimeout(() => {
-        this.problem = `no connection within ${this.#connectTimeoutMs} ms`;
-        this.destroy();
-      }, this.#connectTimeoutMs).unref();
-    } else {
-      clearTimeout(this.#timer);
+    if (state === connectivityState.CONNECTING) this.#timer ??= this.#countDown();
+    else {
+      clearInterval(this.#timer);
       this.#timer = undefined;
       if (state !== connectivityState.READY) {
         this.retired = true;
@@ -110,6 +106,17 @@ export class Connection {
       }
     }
     this.#await(state);
+  }
+
+  /** Gives up after ten ticks: time in which the event loop stands still, and nobody could connect, is one of them. */
+  #countDown(): NodeJS.Timeout {
+    let left = 10;
+    const tick = (): void => {
+      if (--left > 0) return;
+      this.problem = `no connection within ${this.#connectTimeoutMs} ms`;
+      this.destroy();
+    };
+    return setInterval(tick, this.#connectTimeoutMs / left).unref();
   }
 }
 

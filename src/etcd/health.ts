@@ -81,6 +81,11 @@ export class Health {
     } else if (this.#lost.delete(feed) && this.#status.current?.state === "stale") this.#probeNow?.();
   }
 
+  /** The store has reached this revision, as others have seen: a user may be permitted nothing that the probe reads. */
+  saw(revision: number): void {
+    if (revision > this.#lastRevision) this.#lastRevision = revision;
+  }
+
   async #observe(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       let answered = true;

@@ -7,12 +7,13 @@
  * the lease is never thought alive when it is not, as long as the event loop is not blocked. Time is the monotonic
  * clock's.
  */
-import { errorOf, EventValueError } from "../errors.ts";
+import { errorOf, EventValueError, isEventValueError } from "../errors.ts";
+import { follow } from "../internal/abort.ts";
 import { Backoff } from "../internal/backoff.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type { Lease } from "../keyspace.ts";
 import type { Client } from "./client.ts";
-import { classify } from "./errors.ts";
+import { classify, toEventValueError } from "./errors.ts";
 import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from "./proto/generated/etcd.ts";
 import { leaseGrant, leaseKeepAlive, leaseRevoke } from "./proto/methods.ts";
 import { type Duplex, type Transport, TransportError } from "./transport.ts";
@@ -34,6 +35,9 @@ interface Open {
 /** The gRPC status of a call that took too long. */
 const deadlineExceeded = 4;
 
+/** The longest a timer can run. */
+const mostMs = 2 ** 31 - 1;
+
 /** Grants leases and keeps them alive. */
 export class Leases {
   readonly #client: Client;
@@ -42,6 +46,10 @@ export class Leases {
   #opening = false;
   #closed = false;
   readonly #backoff = new Backoff();
+  /** Revocations under way. */
+  readonly #revoking = new Set<Promise<void>>();
+  /** Aborted when the keyspace waits for them no longer. */
+  readonly #late = new AbortController();
 
   constructor(client: Client) {
     this.#client = client;
@@ -52,7 +60,7 @@ export class Leases {
       const sent = performance.now();
       const { id, ttl } = await this.#client.call(grant, { ttl: Math.ceil(ttlMs / 1000), id: undefined }, { signal });
       if (this.#closed) {
-        this.revoke(id).catch(() => {});
+        this.revoke(id, sent + ttl * 1000).catch(() => {});
         throw new EventValueError("EV_CLOSED", "the keyspace is closed");
       }
       // What took longer to answer than the lease lives is no lease.
@@ -83,22 +91,37 @@ export class Leases {
     this.#open = undefined;
   }
 
-  async revoke(id: string, signal?: AbortSignal): Promise<void> {
+  /** Revokes a lease; gives up when it is over by itself, at `expiresAt`, or when the keyspace is closed. */
+  revoke(id: string, expiresAt: number): Promise<void> {
+    const revoking = this.#revoke(id, expiresAt).finally(() => this.#revoking.delete(revoking));
+    this.#revoking.add(revoking);
+    return revoking;
+  }
+
+  async #revoke(id: string, expiresAt: number): Promise<void> {
+    const over = new AbortController();
+    const following = follow(over, this.#late.signal);
+    const timer = setTimeout(() => over.abort(), Math.min(expiresAt - performance.now(), mostMs));
     try {
-      await this.#client.attempt(revoke, { id }, { signal });
+      await this.#client.attempt(revoke, { id }, { signal: over.signal });
     } catch (error) {
-      if (error instanceof TransportError && classify(error).code === "EV_LEASE_NOT_FOUND") return;
-      throw error;
+      if (over.signal.aborted || isEventValueError(error, "EV_CLOSED")) return;
+      if (!(error instanceof TransportError)) throw error;
+      if (classify(error).code !== "EV_LEASE_NOT_FOUND") throw toEventValueError(error, { write: true });
+    } finally {
+      clearTimeout(timer);
+      following.unlink();
     }
   }
 
-  /** Revokes all leases, as far as the store can be reached. */
+  /** Revokes all leases, as far as the store can be reached in a moment. */
   async close(): Promise<void> {
     this.#closed = true;
-    const leases = [...this.#leases.values()];
-    if (leases.length === 0) return;
-    const late = AbortSignal.timeout(revokeOnCloseMs);
-    await Promise.allSettled(leases.map((lease) => lease.end(late)));
+    for (const lease of this.#leases.values()) void lease.close().catch(() => {});
+    if (this.#revoking.size === 0) return;
+    const timer = setTimeout(() => this.#late.abort(), revokeOnCloseMs);
+    await Promise.allSettled(this.#revoking);
+    clearTimeout(timer);
   }
 
   #send(stream: Duplex<LeaseKeepAliveRequest>, lease: EtcdLease): void {
@@ -170,6 +193,8 @@ class EtcdLease implements Lease {
   /** When the keepalives were sent that are not answered, oldest first. Answers come in that order. */
   #unanswered: number[] = [];
   #ttlMs: number;
+  /** When it is over, unless a keepalive is answered before, by the monotonic clock. */
+  #expiresAt: number;
   #expiry: NodeJS.Timeout;
   #next: NodeJS.Timeout;
   #ended: Promise<void> | undefined;
@@ -182,7 +207,8 @@ class EtcdLease implements Lease {
     this.id = id;
     this.#leases = leases;
     this.#ttlMs = ttlMs;
-    this.#expiry = this.#expireAt(granted + ttlMs);
+    this.#expiresAt = granted + ttlMs;
+    this.#expiry = this.#awaitExpiry();
     this.#next = this.#keepAliveIn(ttlMs / 3);
   }
 
@@ -191,18 +217,13 @@ class EtcdLease implements Lease {
   }
 
   close(): Promise<void> {
-    return this.end();
-  }
-
-  /** Revokes the lease; gives up when `signal` is aborted. */
-  end(signal?: AbortSignal): Promise<void> {
-    this.#ended ??= this.#lost.signal.aborted ? Promise.resolve() : this.#revoke(signal);
+    this.#ended ??= this.#lost.signal.aborted ? Promise.resolve() : this.#revoke();
     return this.#ended;
   }
 
-  async #revoke(signal: AbortSignal | undefined): Promise<void> {
+  #revoke(): Promise<void> {
     this.#stop();
-    await this.#leases.revoke(this.id, signal);
+    return this.#leases.revoke(this.id, this.#expiresAt);
   }
 
   sent(at: number): void {
@@ -225,7 +246,8 @@ class EtcdLease implements Lease {
     if (sent === undefined) return;
     this.#ttlMs = ttlMs;
     clearTimeout(this.#expiry);
-    this.#expiry = this.#expireAt(sent + ttlMs);
+    this.#expiresAt = sent + ttlMs;
+    this.#expiry = this.#awaitExpiry();
   }
 
   lose(why: string): void {
@@ -239,14 +261,16 @@ class EtcdLease implements Lease {
     this.#leases.forget(this.id);
   }
 
-  #expireAt(at: number): NodeJS.Timeout {
-    return setTimeout(() => this.lose("no keepalive was answered within its time to live"), at - performance.now());
+  #awaitExpiry(): NodeJS.Timeout {
+    const ms = this.#expiresAt - performance.now();
+    if (ms > mostMs) return setTimeout(() => (this.#expiry = this.#awaitExpiry()), mostMs);
+    return setTimeout(() => this.lose("no keepalive was answered within its time to live"), ms);
   }
 
   #keepAliveIn(ms: number): NodeJS.Timeout {
     return setTimeout(() => {
       this.#next = this.#keepAliveIn(this.#ttlMs / 3);
       this.#leases.keepAlive(this);
-    }, ms);
+    }, Math.min(ms, mostMs));
   }
 }

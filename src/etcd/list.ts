@@ -58,7 +58,7 @@ async function listAt(
 ): Promise<Listing | undefined> {
   const options = { signal, deadlineMs: pageDeadlineMs };
   if (rangeEnd === undefined) {
-    const { header, kvs } = await client.attempt(rangeMethod, { key }, options);
+    const { header, kvs } = await client.attempt(rangeMethod, { key }, { signal });
     return { header, records: kvs };
   }
   const first = await client.attempt(rangeMethod, { key, rangeEnd, limit: firstPageKeys }, options);

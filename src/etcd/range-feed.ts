@@ -139,6 +139,9 @@ export class RangeFeed implements Feed {
       } catch (error) {
         if (signal.aborted) return;
         await this.#rest(error, backoff).catch(() => {});
+        // Any time may have passed, and the token may have expired.
+        if (next === "follow") next = "probe";
+        this.#refusedBefore = false;
       }
     }
   }
@@ -156,7 +159,7 @@ export class RangeFeed implements Feed {
   }
 
   async #list(rewound: boolean): Promise<void> {
-    const { client, names } = this.#context;
+    const { client, names, health } = this.#context;
     const read = ++this.#begun;
     const since = this.#history.now;
     let listing = await list(client, this.#range, this.#stop.signal);
@@ -169,9 +172,10 @@ export class RangeFeed implements Feed {
     const keys = records.map((record) => names.stored(record));
     if (rewound) this.#history.restart(header);
     else this.#history.note(header);
-    // A read may have found meanwhile that nothing has changed, and settled at a later revision.
-    const revision = rewound ? header.revision : Math.max(header.revision, this.log.revision);
-    this.log.merge(keys, revision, { rewound });
+    // The log may have got ahead of a listing that took long: at revision 12 a read found the range as the log has it,
+    // while the listing is of 11. Merging that would bring back a key that was written at 11 and deleted at 12.
+    if (rewound || header.revision >= this.log.revision) this.log.merge(keys, header.revision, { rewound });
+    health.saw(this.log.revision);
     this.#loaded = true;
     this.#moved();
     this.#fresh(read);
@@ -289,6 +293,7 @@ export class RangeFeed implements Feed {
 
   #settle(revision: number): void {
     this.log.settle(revision);
+    this.#context.health.saw(revision);
     this.#history.reached(revision);
     this.#moved();
   }

@@ -136,12 +136,15 @@ export class WatchStream {
   #cancel(watch: Watch): void {
     if (watch.ended) return;
     this.#end(watch);
-    const open = this.#open;
-    if (open === undefined) return;
-    if (this.#watches.size === 0) {
-      this.#open = undefined;
-      open.duplex.close();
-    } else if (watch.id !== undefined) this.#cancelId(open, watch.id);
+    this.#closeIfUnused();
+    if (this.#open !== undefined && watch.id !== undefined) this.#cancelId(this.#open, watch.id);
+  }
+
+  #closeIfUnused(): void {
+    if (this.#watches.size > 0 || this.#open === undefined) return;
+    const { duplex } = this.#open;
+    this.#open = undefined;
+    duplex.close();
   }
 
   #cancelId(open: Open, watchId: number): void {
@@ -157,14 +160,17 @@ export class WatchStream {
     const watch = open.byId.get(message.watchId);
     if (watch === undefined) return;
     if (message.canceled) {
-      open.byId.delete(message.watchId);
       this.#end(watch);
+      // 3.5 repeats this until it is answered.
+      this.#cancelId(open, message.watchId);
       if (message.compactRevision > 0) watch.handlers.compacted();
       else watch.handlers.refused(refusalOf(message.cancelReason), open.access);
+      this.#closeIfUnused();
     } else if (message.fragment || watch.fragments !== undefined) {
-      (watch.fragments ??= []).push(...message.events);
+      const events = (watch.fragments ??= []);
+      // One at a time: a fragment can hold more events than a call can have arguments.
+      for (const event of message.events) events.push(event);
       if (message.fragment) return;
-      const events = watch.fragments;
       watch.fragments = undefined;
       watch.handlers.events(events);
     } else if (message.events.length > 0) watch.handlers.events(message.events);
@@ -178,6 +184,7 @@ export class WatchStream {
       if (watch.ended) return;
       this.#end(watch);
       watch.handlers.refused(refusalOf(message.cancelReason), open.access);
+      this.#closeIfUnused();
       return;
     }
     // Cancelled while the server had not answered yet.

@@ -75,7 +75,10 @@ export interface LockstepValue<in out T, out Unset = undefined> extends Value<T>
   close(): void;
 }
 
-/** Makes a {@link LockstepValue}: with an initial value, or unset. */
+/**
+ * Makes a {@link LockstepValue}: with an initial value, or unset. It is not made to be extended, as its two forms
+ * differ in type: hold one instead.
+ */
 export interface LockstepValueConstructor {
   new <T>(options: { initial: T }): LockstepValue<T, never>;
   new <T>(options?: { initial: T }): LockstepValue<T>;

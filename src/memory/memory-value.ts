@@ -55,7 +55,10 @@ export interface MemoryValue<in out T, out Unset = undefined> extends Value<T> {
   close(): void;
 }
 
-/** Makes a {@link MemoryValue}: with an initial value, or unset. */
+/**
+ * Makes a {@link MemoryValue}: with an initial value, or unset. It is not made to be extended, as its two forms differ
+ * in type: hold one instead.
+ */
 export interface MemoryValueConstructor {
   new <T>(options: { initial: T }): MemoryValue<T, never>;
   new <T>(options?: { initial: T }): MemoryValue<T>;

@@ -135,13 +135,11 @@ class CombinedWatcher<T> implements Watcher<T> {
   async #next(options: GetOptions<T> = {}): Promise<T> {
     this.#pending = true;
     try {
+      // An error does not wait for as long as there are values.
+      this.#throwFailure();
       const found = await this.#ask(options);
       if (found !== undefined) return found.value;
-      if (this.#failure !== undefined) {
-        const { error } = this.#failure;
-        this.#failure = undefined;
-        throw error;
-      }
+      this.#throwFailure();
       if (this.#hasEnded()) this.close();
       if (this.#closed) throw this.#aborted ? this.#signal?.reason : closed();
       options.signal?.throwIfAborted();
@@ -205,6 +203,13 @@ class CombinedWatcher<T> implements Watcher<T> {
       }
       answered();
     });
+  }
+
+  #throwFailure(): void {
+    if (this.#failure === undefined) return;
+    const { error } = this.#failure;
+    this.#failure = undefined;
+    throw error;
   }
 
   /** Whether every member has a value, and some a new one. */

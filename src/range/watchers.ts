@@ -19,6 +19,7 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
   protected readonly cursor: Cursor;
   /** The read that the first delivery has to have seen; 0 once there was one. */
   #needs = Infinity;
+  #detached = false;
 
   constructor(feed: Feed) {
     super();
@@ -34,7 +35,7 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
   }
 
   protected override ask(iterating: boolean, options?: AskOptions): Promise<unknown> {
-    if (!this.pending) {
+    if (!this.pending && !this.#detached && !options?.signal?.aborted) {
       this.feed.asked();
       // An aborted first get has delivered nothing, so the next one is the first again.
       if (this.#needs > 0) this.#needs = this.feed.demand();
@@ -53,6 +54,7 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
   }
 
   protected override detach(): void {
+    this.#detached = true;
     this.cursor.close();
     this.feed.released();
   }

@@ -102,6 +102,7 @@ describe("the command line", () => {
     ["set a -5", "unknown option -5; an argument that begins with a dash goes after --"],
     ["get a --store", "--store needs a value"],
     ["get a --store --json", "--store needs a value"],
+    ["get a --help=yes", "--help does not take a value"],
     ["get a --json=yes", "--json does not take a value"],
     ["watch a --timeout 5s", "--timeout does not apply to watch"],
     ["delete a --prefix", "--prefix does not apply to delete"],
@@ -129,12 +130,13 @@ describe("the command line", () => {
     ["", "has no host"],
   ])("refuses the store %j and names where it comes from", (store, why) => {
     expect(refusal(["get", "a", "--store", store])).toContain(`--store ${why}: `);
-    if (store !== "") expect(refusal(["get", "a"], { EVENT_VALUE_STORE: store })).toContain(`EVENT_VALUE_STORE ${why}: `);
+    if (store !== "")
+      expect(refusal(["get", "a"], { EVENT_VALUE_STORE: store })).toContain(`EVENT_VALUE_STORE ${why}: `);
   });
 
   test("says what to set where no store is given", () => {
     for (const environment of [{}, { EVENT_VALUE_STORE: "" }]) {
-      const message = refusal(["get", "a"], environment as Record<string, string>);
+      const message = refusal(["get", "a"], environment);
       expect(message).toBe("no store: set --store or EVENT_VALUE_STORE to its address, such as http://127.0.0.1:2379");
     }
   });

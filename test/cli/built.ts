@@ -31,7 +31,13 @@ export class Built implements Disposable {
 
   constructor() {
     const tsc = join(root, "node_modules/typescript/bin/tsc");
-    execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", join(this.folder, "dist")]);
+    execFileSync(process.execPath, [
+      tsc,
+      "-p",
+      join(root, "tsconfig.build.json"),
+      "--outDir",
+      join(this.folder, "dist"),
+    ]);
     copyFileSync(join(root, "package.json"), join(this.folder, "package.json"));
     symlinkSync(join(root, "node_modules"), join(this.folder, "node_modules"));
   }
@@ -143,6 +149,6 @@ export class Running {
   }
 
   #check(): void {
-    for (const check of [...this.#waiting]) check();
+    for (const check of this.#waiting) check();
   }
 }

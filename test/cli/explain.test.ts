@@ -34,7 +34,10 @@ describe("an error", () => {
   test.each([
     [new Failure(3, "it is absent"), 3, "it is absent"],
     [
-      errorOf("EV_UNAVAILABLE", "…", { maybeApplied: false, cause: transportError("no connection: connect ECONNREFUSED") }),
+      errorOf("EV_UNAVAILABLE", "…", {
+        maybeApplied: false,
+        cause: transportError("no connection: connect ECONNREFUSED"),
+      }),
       4,
       "no answer from the store: http://h:2379: connection refused",
     ],
@@ -44,7 +47,11 @@ describe("an error", () => {
       "no answer from the store, the write may have been applied: http://h:2379: connection reset",
     ],
     [errorOf("EV_UNAVAILABLE", "it is late", { maybeApplied: false }), 4, "no answer from the store: it is late"],
-    [new EventValueError("EV_PERMISSION_DENIED", "…", { cause }), 1, "the store refused: http://h:2379: permission denied"],
+    [
+      new EventValueError("EV_PERMISSION_DENIED", "…", { cause }),
+      1,
+      "the store refused: http://h:2379: permission denied",
+    ],
     [new EventValueError("EV_DECODE", "cannot be\ndecoded"), 1, "cannot be decoded"],
     [new RangeError("a\n    at b\n    at c"), 1, "unexpected error: a at b at c"],
     ["a string", 1, "unexpected error: a string"],

@@ -12,15 +12,22 @@ const own = {
 };
 
 test.each(commandNames)("the help of %s tells of all its options and of no other", (command) => {
-  const told = new Set(helpOf(command).match(/^ {2}--[\w-]+/gm)?.map((option) => option.trim()));
+  const told = new Set(
+    helpOf(command)
+      .match(/^ {2}--[\w-]+/gm)
+      ?.map((option) => option.trim()),
+  );
   expect([...told].sort()).toEqual([...everywhere, ...own[command]].sort());
 });
 
-test.each([undefined, ...commandNames])("the help of %s tells of variables and exit codes, in lines of at most 80", (topic) => {
-  const help = helpOf(topic);
-  for (const name of ["EVENT_VALUE_STORE", "EVENT_VALUE_PASSWORD", "NO_COLOR"]) expect(help).toContain(name);
-  for (const code of [...Object.values(exitCodes), 130]) expect(help).toMatch(new RegExp(`^  ${code} +\\w`, "m"));
-  expect(help).toContain("Examples:\n  ");
-  expect(help.endsWith("\n") && !help.endsWith("\n\n")).toBe(true);
-  for (const line of help.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
-});
+test.each([undefined, ...commandNames])(
+  "the help of %s tells of variables and exit codes, in lines of at most 80",
+  (topic) => {
+    const help = helpOf(topic);
+    for (const name of ["EVENT_VALUE_STORE", "EVENT_VALUE_PASSWORD", "NO_COLOR"]) expect(help).toContain(name);
+    for (const code of [...Object.values(exitCodes), 130]) expect(help).toMatch(new RegExp(`^  ${code} +\\w`, "m"));
+    expect(help).toContain("Examples:\n  ");
+    expect(help.endsWith("\n") && !help.endsWith("\n\n")).toBe(true);
+    for (const line of help.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
+  },
+);

@@ -47,7 +47,10 @@ function del(key: string, revision: number): KeyUpdate<Uint8Array> {
 describe("the live table", () => {
   test("shows key, value, revision and age in the order of the keys", () => {
     const watched = new Watched().batch("snapshot", put("s/b", "two", 5), put("s/a", "one", 7));
-    watched.after(61_000).batch("update", put("s/c", "three", 12)).after(3999);
+    watched
+      .after(61_000)
+      .batch("update", put("s/c", "three", 12))
+      .after(3999);
     expect(watched.lines()).toEqual([
       "● live  s/*  3 keys  revision 12  at http://127.0.0.1:2379",
       "KEY  VALUE  REVISION     AGE",
@@ -92,13 +95,19 @@ describe("the live table", () => {
 
   test("tells the empty value, bytes that are not text, and keys that are not", () => {
     const error = new EventValueError("EV_DECODE", "no");
-    const watched = new Watched().batch(
-      "snapshot",
-      put("s/a", "", 1),
-      put("s/b", new Uint8Array([0xff, 0xd8]), 2),
-      { type: "invalid", key: "s/\ufffd", bytes: new Uint8Array([0xff]), revision: 3, error },
-    );
-    expect(watched.lines().slice(2).map((line) => line.split(/ {2,}/).slice(0, 2))).toEqual([
+    const watched = new Watched().batch("snapshot", put("s/a", "", 1), put("s/b", new Uint8Array([0xff, 0xd8]), 2), {
+      type: "invalid",
+      key: "s/\ufffd",
+      bytes: new Uint8Array([0xff]),
+      revision: 3,
+      error,
+    });
+    expect(
+      watched
+        .lines()
+        .slice(2)
+        .map((line) => line.split(/ {2,}/).slice(0, 2)),
+    ).toEqual([
       ["s/a", "(empty)"],
       ["s/b", "(base64) /9g="],
       ["s/\ufffd", "(base64) /w=="],
@@ -114,7 +123,12 @@ describe("the live table", () => {
     expect(watched.lines(60, 12).at(-1)).toMatch(/^s\/9/);
     expect(watched.lines(60, 11)).toHaveLength(11);
     expect(watched.lines(60, 11).at(-1)).toBe("… 2 more");
-    expect(watched.lines(60, 4).slice(1).map((line) => line.slice(0, 8).trim())).toEqual(["KEY  VAL", "s/0  v", "… 9 more"]);
+    expect(
+      watched
+        .lines(60, 4)
+        .slice(1)
+        .map((line) => line.slice(0, 8).trim()),
+    ).toEqual(["KEY  VAL", "s/0  v", "… 9 more"]);
     for (const rows of [3, 2, 1]) expect(watched.lines(60, rows)).toHaveLength(rows);
   });
 
@@ -124,15 +138,23 @@ describe("the live table", () => {
       put("s/値は日本語です", "値は日本語です".repeat(50), 123_456_789),
       put(`s/${"long".repeat(50)}`, "v", 1),
     );
-    for (const line of watched.table.frame({ columns, rows: 20 }, watched.now)) expect(line.cells).toBeLessThanOrEqual(columns);
+    for (const line of watched.table.frame({ columns, rows: 20 }, watched.now))
+      expect(line.cells).toBeLessThanOrEqual(columns);
   });
 
-  test("cuts values first, then keys, and drops revision and age where there is no place for them", () => {
-    const watched = new Watched().batch("snapshot", put("s/a-rather-long-key", "a value that is rather long as well", 1));
-    expect(watched.lines(60)[2]).toBe("s/a-rather-long-key  a value that is rather…         1   >0s");
-    expect(watched.lines(44)[2]).toBe("s/a-rather-l…  a value that…         1   >0s");
-    expect(watched.lines(40)[2]).toBe("s/a-rather-long-key  a value that is ra…");
-    expect(watched.lines(30)[2]).toBe("s/a-rather-lo…  a value that …");
+  test("cuts values first, then the prefix of the keys, then keys, and drops revision and age at last", () => {
+    const watched = new Watched({ key: "watched/" }).batch(
+      "snapshot",
+      put("watched/long-key", "a value that is rather long as well", 1),
+      put("watched/", "v", 2),
+    );
+    const [first, second] = [3, 2];
+    expect(watched.lines(60)[first]).toBe("watched/long-key  a value that is rather lo…         1   >0s");
+    expect(watched.lines(44)[first]).toBe("…long-key  a value that is …         1   >0s");
+    expect(watched.lines(44)[second]).toBe("watched/   v                         2   >0s");
+    expect(watched.lines(40)[first]).toBe("watched/long-key  a value that is rathe…");
+    expect(watched.lines(30)[first]).toBe("…long-key  a value that is ra…");
+    expect(watched.lines(16)[first]).toBe("…long-…  a valu…");
   });
 
   test("stands still while values get shorter", () => {
@@ -144,9 +166,14 @@ describe("the live table", () => {
 
   test("lets no value and no key control the terminal", () => {
     const attack = "\x1b[2J\x1b]0;title\x07\x9b31m\r\n\u202eevil";
-    const watched = new Watched({}, coloured).batch("snapshot", put(`s/${attack}`, attack, 1), put("s/b", "x".repeat(2000), 1));
+    const watched = new Watched({}, coloured).batch(
+      "snapshot",
+      put(`s/${attack}`, attack, 1),
+      put("s/b", "x".repeat(2000), 1),
+    );
     const terminal = new TerminalModel(200, 10);
-    for (const line of watched.table.frame({ columns: 199, rows: 9 }, watched.now)) terminal.write(`${line.styled}\r\n`);
+    for (const line of watched.table.frame({ columns: 199, rows: 9 }, watched.now))
+      terminal.write(`${line.styled}\r\n`);
     expect(terminal.text).toContain("s/\\x1b[2J\\x1b]0;title\\x07\\x9b31m\\r\\n\\u202eevil  \\x1b[2J");
     expect(terminal.text).not.toContain("\\x1b[1m");
   });
@@ -178,7 +205,9 @@ describe("the status line", () => {
   test("says live, connecting or stale, since when and why", () => {
     expect(first(live)).toBe("● live  s/*  0 keys  revision 9  at http://127.0.0.1:2379");
     expect(first({ state: "stale", since, cause }, date)).toBe("▲ stale for 1m05s  http://a:1: connection refused");
-    expect(first({ state: "connecting", since, cause }, date)).toBe("○ connecting for 1m05s  http://a:1: connection refused");
+    expect(first({ state: "connecting", since, cause }, date)).toBe(
+      "○ connecting for 1m05s  http://a:1: connection refused",
+    );
     expect(first({ state: "connecting", since }, since)).toBe("○ connecting for 0s  http://127.0.0.1:2379");
   });
 
@@ -200,7 +229,10 @@ describe("the status line", () => {
   test("has colours only where they are wanted", () => {
     const frame = (paint: Paint): string => {
       const watched = new Watched({}, paint).batch("snapshot", put("s/a", "v", 1)).batch("update", put("s/b", "", 2));
-      return watched.table.frame({ columns: 60, rows: 9 }, watched.now).map(({ styled }) => styled).join("\n");
+      return watched.table
+        .frame({ columns: 60, rows: 9 }, watched.now)
+        .map(({ styled }) => styled)
+        .join("\n");
     };
     expect(frame(coloured)).toContain("\x1b[32m");
     expect(frame(plain)).not.toMatch(/\x1b\[[\d;]*m/);

@@ -13,7 +13,7 @@ interface Row {
 }
 
 const wide = /^(?:[\u1100-\u115f\u3041-\u33ff\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff60]|\p{Emoji_Presentation})/u;
-const mark = /^[\p{M}\u200d\ufe0f]$/u;
+const mark = /^(?:\p{M}|\u200d)$/u;
 
 export class TerminalModel {
   columns: number;
@@ -68,7 +68,8 @@ export class TerminalModel {
       if (part.startsWith("\x1b")) this.#command(part);
       else if (part === "\r") this.#column = 0;
       else if (part === "\n") this.#lineFeed(false);
-      else if (/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(part)) throw new Error(`a terminal would obey ${JSON.stringify(part)}`);
+      else if (/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(part))
+        throw new Error(`a terminal would obey ${JSON.stringify(part)}`);
       else this.#put(part);
     }
   }
@@ -192,7 +193,7 @@ function textOf({ cells }: Row): string {
 
 function wrap(cells: readonly string[], columns: number): Row[] {
   const rows: Row[] = [emptyRow()];
-  for (let i = 0; i < cells.length; ) {
+  for (let i = 0; i < cells.length;) {
     const width = cells[i + 1] === "" ? 2 : 1;
     let row = rows.at(-1) as Row;
     if (row.cells.length + width > columns) {

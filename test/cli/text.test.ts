@@ -7,7 +7,9 @@ import { seed } from "../support/seed.ts";
 const dangerous = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/u;
 const anyText = fc.oneof(
   fc.string({ unit: "binary" }),
-  fc.string({ unit: fc.constantFrom("\x1b", "[", "3", "m", "\x9b", "\u202e", "e", "\u0301", "値", "👩", "\u200d", "\n") }),
+  fc.string({
+    unit: fc.constantFrom("\x1b", "[", "3", "m", "\x9b", "\u202e", "e", "\u0301", "値", "👩", "\u200d", "\n"),
+  }),
 );
 
 describe(`text for a terminal (seed ${seed})`, () => {

@@ -311,6 +311,7 @@ class Consumer {
     const { history, histories } = this.#model;
     const asked = history.revision;
     const first = !this.#begun;
+    this.#begun = true;
     try {
       if (type === "get") await this.replica.get(this.watcher, given);
       else {
@@ -321,7 +322,6 @@ class Consumer {
           expect(revision, "K10 a first get is as fresh as a read begun at that call").toBeGreaterThanOrEqual(asked);
         }
       }
-      this.#begun = true;
     } finally {
       this.busy = false;
     }
@@ -383,10 +383,10 @@ async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<
       await settle(10_000);
       expect(consumer.busy, "K10 a first get hangs").toBe(false);
     }
+    if (problems.length > 0) throw problems[0];
     expect(sorted(consumer.replica.map), "K5 the last state").toEqual(sorted(model.history.at(model.history.revision)));
     consumer.watcher.close();
   }
-  if (problems.length > 0) throw problems[0];
   return model;
 }
 

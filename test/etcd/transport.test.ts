@@ -594,6 +594,14 @@ describe("a transport", () => {
     await until(() => server.sessions.size === 1);
   });
 
+  test("does not hold against the server that this process stood still while it connected", async () => {
+    await using server = await startGrpcServer({ call: ({ answer }) => answer(nothing, 0) });
+    const call = open(server.endpoint, { connectTimeoutMs: 200 }).unary(rpc.range, { key });
+    await turn();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    await call;
+  });
+
   test("makes no attempt to connect without a call", async () => {
     const [port] = await freePorts(1);
     const transport = open(`127.0.0.1:${port}`);

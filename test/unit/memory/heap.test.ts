@@ -48,6 +48,35 @@ describe("C8: a closed watcher", () => {
     expect(alive).toEqual({ left: 0, of: 1000, counts: [0, 0, 0], aborted: false });
   });
 
+  test("keeps neither the value nor what was set alive", async () => {
+    const left = await resultInChild(
+      async ({ core, timers }) => {
+        const watchers: object[] = [];
+        const references: WeakRef<object>[] = [];
+        const openAndClose = async (Value: typeof core.MemoryValue<object> | typeof core.LockstepValue<object>) => {
+          const datum = {};
+          const value = new Value({ initial: datum });
+          const { signal } = new AbortController();
+          const opened = [value.watch(), value.watch({ signal })];
+          await opened[0]!.get({ filter: () => true });
+          void opened[0]!.get({ signal, filter: () => true });
+          for (const watcher of opened) watcher.close();
+          watchers.push(...opened);
+          references.push(new WeakRef(value), new WeakRef(datum), new WeakRef(signal));
+        };
+        await openAndClose(core.MemoryValue);
+        await openAndClose(core.LockstepValue);
+        await timers.setImmediate();
+        globalThis.gc!();
+        await timers.setImmediate();
+        globalThis.gc!();
+        return { alive: references.map((reference) => reference.deref() !== undefined), watchers: watchers.length };
+      },
+      { nodeOptions },
+    );
+    expect(left).toEqual({ alive: [false, false, false, false, false, false], watchers: 4 });
+  });
+
   test("leaves nothing behind when a watcher is closed and opened 100,000 times without a set", async () => {
     const grown = await resultInChild(
       async ({ core, timers }) => {

@@ -1,0 +1,52 @@
+/** What the store holds, written and read past the library, by etcd's JSON gateway. */
+import type { EtcdServer } from "../support/etcd.ts";
+
+function base64(text: string | Uint8Array): string {
+  return Buffer.from(text as string).toString("base64");
+}
+
+export class Store {
+  readonly etcd: EtcdServer;
+
+  constructor(etcd: EtcdServer) {
+    this.etcd = etcd;
+  }
+
+  /** @returns the revision of the write */
+  async put(key: string | Uint8Array, value: string | Uint8Array): Promise<number> {
+    const answer = (await this.etcd.call("/v3/kv/put", { key: base64(key), value: base64(value) })) as {
+      header: { revision: string };
+    };
+    return Number(answer.header.revision);
+  }
+
+  /** @returns the revision of the deletion */
+  async delete(key: string): Promise<number> {
+    const answer = (await this.etcd.call("/v3/kv/deleterange", { key: base64(key) })) as {
+      header: { revision: string };
+    };
+    return Number(answer.header.revision);
+  }
+
+  /** The bytes under a key; undefined where it is absent. */
+  async get(key: string): Promise<Buffer | undefined> {
+    const { kvs } = (await this.etcd.call("/v3/kv/range", { key: base64(key) })) as { kvs?: { value?: string }[] };
+    return kvs?.[0] === undefined ? undefined : Buffer.from(kvs[0].value ?? "", "base64");
+  }
+
+  /**
+   * Users, each with the password `NAME's` and what it may do with keys that begin with `NAME/`; beside them `root`.
+   * From then on everybody has to say who they are.
+   */
+  async enableAuth(users: Readonly<Record<string, "READ" | "WRITE" | "READWRITE">>): Promise<void> {
+    const call = (path: string, body: unknown): Promise<unknown> => this.etcd.call(`/v3/auth/${path}`, body);
+    for (const [name, permType] of Object.entries({ ...users, root: "READWRITE" })) {
+      await call("user/add", { name, password: `${name}'s` });
+      await call("role/add", { name });
+      const perm = { permType, key: base64(`${name}/`), range_end: base64(`${name}0`) };
+      await call("role/grant", { name, perm });
+      await call("user/grant", { user: name, role: name });
+    }
+    await call("enable", {});
+  }
+}

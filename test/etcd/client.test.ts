@@ -1,0 +1,92 @@
+import { describe, expect, test, vi } from "vitest";
+import { Client, type ClientOptions } from "../../src/etcd/client.ts";
+import { authenticate, put, range } from "../../src/etcd/proto/methods.ts";
+import { connect, type Method, type Transport, TransportError, type UnaryOptions } from "../../src/etcd/transport.ts";
+import { codeOf, rejection } from "../support/promises.ts";
+
+vi.mock("../../src/etcd/transport.ts", { spy: true });
+
+const endpoints = ["http://a:1", "http://b:1"].map((url) => ({ host: url[7]!, port: 1, secure: false, url }));
+const failure = (status: number, details: string, maybeSent: boolean): TransportError =>
+  new TransportError("model", status, details, maybeSent);
+const unreachable = failure(14, "no connection", false);
+const lost = failure(14, "connection lost", true);
+const expired = failure(16, "etcdserver: invalid auth token", true);
+
+/** A client whose calls are answered by `answers`, one after the other, and what was called. */
+function clientOf(answers: readonly unknown[], auth?: ClientOptions["auth"]): { client: Client; calls: string[] } {
+  const calls: string[] = [];
+  const left = [...answers];
+  let tokens = 0;
+  vi.mocked(connect).mockImplementation(({ host }) => {
+    const transport: Transport = {
+      async unary<Request, Response>(method: Method<Request, Response>, _request: Request, options?: UnaryOptions) {
+        if ((method as unknown) === authenticate) {
+          calls.push("authenticate");
+          return { token: `token-${++tokens}` } as Response;
+        }
+        calls.push(`${method.path.split("/").at(-1)}${options?.token === undefined ? "" : ` with ${options.token}`}`);
+        const answer = left.shift();
+        if (answer instanceof Error) throw answer;
+        return { answer, host } as Response;
+      },
+      duplex: () => ({ send: () => {}, close: () => {} }),
+      close: () => {},
+    };
+    return transport;
+  });
+  const all = endpoints as unknown as ClientOptions["endpoints"];
+  return { client: new Client({ endpoints: all, auth, requestTimeoutMs: 1000 }), calls };
+}
+
+const auth = { username: "user", password: "right" };
+
+describe("the calls of a client", () => {
+  test("K9 an expired token is renewed, and again after an outage, within one call", async () => {
+    const { client, calls } = clientOf([expired, unreachable, expired, "here"], auth);
+    expect(await client.call(range, {})).toMatchObject({ answer: "here" });
+    expect(calls).toEqual([
+      "authenticate",
+      "Range with token-1",
+      "authenticate",
+      "Range with token-2",
+      "Range with token-2",
+      "authenticate",
+      "Range with token-3",
+    ]);
+  });
+
+  test("K9 a token that is refused twice in a row is an error", async () => {
+    const { client, calls } = clientOf([expired, expired, "never"], auth);
+    expect(await codeOf(client.call(range, {}))).toBe("EV_UNAUTHENTICATED");
+    expect(calls).toHaveLength(4);
+  });
+
+  test("K9 what a member fails at is asked of the next one; a write only where it was certainly not carried out", async () => {
+    for (const [method, failed, isRepeated] of [
+      [range, unreachable, true],
+      [range, lost, true],
+      [put, unreachable, true],
+      [put, lost, false],
+    ] as const) {
+      const { client, calls } = clientOf([failed, "here"]);
+      const call = client.call(method as typeof range, {}, { key: "key" });
+      if (isRepeated) {
+        expect(await call).toMatchObject({ answer: "here" });
+        expect(calls).toHaveLength(2);
+      } else {
+        expect(await rejection(call)).toMatchObject({ code: "EV_UNAVAILABLE", maybeApplied: true, key: "key" });
+        expect(calls).toHaveLength(1);
+      }
+    }
+  });
+
+  test("K9 members take turns, and who succeeds stays", async () => {
+    const { client } = clientOf([unreachable, "1", "2", unreachable, "3", "4"]);
+    const hosts: string[] = [];
+    for (let i = 0; i < 4; i++) hosts.push(((await client.call(range, {})) as unknown as { host: string }).host);
+    expect(hosts[0]).toBe(hosts[1]);
+    expect(hosts[2]).toBe(hosts[3]);
+    expect(hosts[0]).not.toBe(hosts[2]);
+  });
+});

@@ -268,9 +268,12 @@ class EtcdLease implements Lease {
   }
 
   #keepAliveIn(ms: number): NodeJS.Timeout {
-    return setTimeout(() => {
-      this.#next = this.#keepAliveIn(this.#ttlMs / 3);
-      this.#leases.keepAlive(this);
-    }, Math.min(ms, mostMs));
+    return setTimeout(
+      () => {
+        this.#next = this.#keepAliveIn(this.#ttlMs / 3);
+        this.#leases.keepAlive(this);
+      },
+      Math.min(ms, mostMs),
+    );
   }
 }

@@ -83,5 +83,10 @@ export async function inChild(
   clearTimeout(timer);
   hung ||= performance.now() - done > 2000;
   const at = stdout.lastIndexOf(mark);
-  return { result: at < 0 ? undefined : (JSON.parse(stdout.slice(at + mark.length)) as unknown), exitCode, hung, stderr };
+  return {
+    result: at < 0 ? undefined : (JSON.parse(stdout.slice(at + mark.length)) as unknown),
+    exitCode,
+    hung,
+    stderr,
+  };
 }

@@ -47,10 +47,11 @@ describe.skipIf(!etcdAvailable)("what is left of a keyspace in etcd", () => {
         const keyspace = new etcd.EtcdKeyspace({ endpoints: endpoint, namespace: prefix });
         const one = keyspace.value("key", core.text, { default: "none" }).watch();
         const other = keyspace.range("", core.text).watch();
-        const gets = [await one.get(), other.get().catch((error: { code: string }) => error.code)];
+        const first = await one.get();
+        const second = other.get().catch((error: { code: string }) => error.code);
         one.close();
         other.close();
-        return Promise.all(gets);
+        return [first, await second];
       });
       expect(result).toEqual(["none", "EV_CLOSED"]);
     });
@@ -108,7 +109,11 @@ describe.skipIf(!etcdAvailable)("what is left of a keyspace in etcd", () => {
       proxy.blackhole();
       await run(async ({ core, etcd, endpoint, timers }) => {
         const keyspace = new etcd.EtcdKeyspace({ endpoints: endpoint });
-        keyspace.value("key", core.text).watch().get().catch(() => {});
+        keyspace
+          .value("key", core.text)
+          .watch()
+          .get()
+          .catch(() => {});
         const watcher = keyspace.range("", core.text).watch();
         const get = watcher.getBatch().catch((error: { code: string }) => error.code);
         await timers.setTimeout(200);
@@ -145,7 +150,10 @@ describe.skipIf(!etcdAvailable)("what is left of a keyspace in etcd", () => {
         }
         void value.read({ signal: AbortSignal.timeout(1) });
         void keyspace.range("", core.text).read({ signal: AbortSignal.abort() });
-        void keyspace.range("", core.text).watch().getBatch({ signal: AbortSignal.timeout(1) });
+        void keyspace
+          .range("", core.text)
+          .watch()
+          .getBatch({ signal: AbortSignal.timeout(1) });
         watchers[0]!.close();
         await value.set(1);
         for (const watcher of watchers) void watcher.get({ signal: AbortSignal.timeout(5) });
@@ -219,26 +227,39 @@ describe.skipIf(!etcdAvailable)("what is left of a keyspace in etcd", () => {
     const fresh = range.watch();
     const looping = (async () => {
       for await (const now of value.watch()) expect.fail(`yielded ${now}`);
-      for await (const batch of range.watch({ signal: new AbortController().signal }).batches()) expect.fail(String(batch));
+      for await (const batch of range.watch({ signal: new AbortController().signal }).batches())
+        expect.fail(String(batch));
       return "ended";
     })().catch((error: { code: unknown }) => error.code);
-    const gets = [...waiting.map((watcher) => codeOf(watcher.get()))];
+    const gets = waiting.map((watcher) => codeOf(watcher.get()));
     await keyspace.value("other", json<number>()).set(1);
     const closed = Promise.all([keyspace.close(), keyspace.close()]);
     expect(() => value.watch()).toThrow(expect.objectContaining({ code: "EV_CLOSED" }));
     await closed;
     // The range's watcher may have been given the other key before.
-    for (const code of (await Promise.all(gets.slice(0, 2)))) expect(code).toBe("EV_CLOSED");
+    for (const code of await Promise.all(gets.slice(0, 2))) expect(code).toBe("EV_CLOSED");
     await gets[2]!.catch(() => {});
     // The first loop ended as a loop does, the second could not begin.
     expect(await looping).toBe("EV_CLOSED");
     expect(await codeOf(idle.get())).toBe("EV_CLOSED");
     expect(await codeOf(fresh.getBatch())).toBe("EV_CLOSED");
     expect(await codeOf(fresh.getBatch({ backlogOnly: true }))).toBe("EV_CLOSED");
-    for (const act of [() => value.watch(), () => value.updates.watch(), () => range.watch(), () => keyspace.status.watch()]) {
+    for (const act of [
+      () => value.watch(),
+      () => value.updates.watch(),
+      () => range.watch(),
+      () => keyspace.status.watch(),
+    ]) {
       expect(act).toThrow(expect.objectContaining({ code: "EV_CLOSED" }));
     }
-    for (const call of [value.read(), range.read(), value.set(1), value.delete(), value.update(() => 1), keyspace.lease({ ttlMs: 5000 })]) {
+    for (const call of [
+      value.read(),
+      range.read(),
+      value.set(1),
+      value.delete(),
+      value.update(() => 1),
+      keyspace.lease({ ttlMs: 5000 }),
+    ]) {
       expect(await codeOf(call)).toBe("EV_CLOSED");
     }
     for (const watcher of [...waiting, idle, fresh]) watcher.close();

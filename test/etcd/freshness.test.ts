@@ -168,7 +168,8 @@ describe.skipIf(!etcdAvailable)("freshness and sharing in etcd", () => {
     using staying = value.watch();
     await established(value, () => server.store.put(`${prefix}key`, "old"));
     expect(await staying.get()).toBe("old");
-    const requests = (): Promise<number> => server.store.metric("grpc_server_msg_received_total", 'grpc_method="Watch"');
+    const requests = (): Promise<number> =>
+      server.store.metric("grpc_server_msg_received_total", 'grpc_method="Watch"');
     const before = await requests();
     line.hold(calls);
     const reads = await server.store.calls("Range");
@@ -188,7 +189,9 @@ describe.skipIf(!etcdAvailable)("freshness and sharing in etcd", () => {
   test("K10 shared: joiners share one read, which lists nothing", async () => {
     const { keyspace, prefix } = setUp();
     await using _ = keyspace;
-    await server.store.txn(Array.from({ length: 100 }, (_unused, i) => ({ key: `${prefix}${i}`, value: "x".repeat(1000) })));
+    await server.store.txn(
+      Array.from({ length: 100 }, (_unused, i) => ({ key: `${prefix}${i}`, value: "x".repeat(1000) })),
+    );
     const range = keyspace.range("", text);
     using staying = range.watch();
     expect((await staying.getBatch()).changes).toHaveLength(100);

@@ -282,15 +282,33 @@ describe.skipIf(!etcdAvailable)("a key in etcd", () => {
       const next = (): Promise<KeyUpdate<string>> => watcher.get();
 
       const first = await value.set("a");
-      expect(await next()).toEqual({ type: "put", key, value: "a", revision: first.revision, createRevision: first.revision });
+      expect(await next()).toEqual({
+        type: "put",
+        key,
+        value: "a",
+        revision: first.revision,
+        createRevision: first.revision,
+      });
       const second = await value.set("b");
       expect(second.revision).toBeGreaterThan(first.revision);
-      expect(await next()).toEqual({ type: "put", key, value: "b", revision: second.revision, createRevision: first.revision });
+      expect(await next()).toEqual({
+        type: "put",
+        key,
+        value: "b",
+        revision: second.revision,
+        createRevision: first.revision,
+      });
       const gone = await value.delete();
       expect(gone.deleted).toBe(true);
       expect(await next()).toEqual({ type: "delete", key, revision: gone.revision });
       const again = await value.set("b");
-      expect(await next()).toEqual({ type: "put", key, value: "b", revision: again.revision, createRevision: again.revision });
+      expect(await next()).toEqual({
+        type: "put",
+        key,
+        value: "b",
+        revision: again.revision,
+        createRevision: again.revision,
+      });
       expect(await value.read()).toEqual({ value: "b", revision: again.revision, createRevision: again.revision });
     });
 
@@ -325,18 +343,24 @@ describe.skipIf(!etcdAvailable)("a key in etcd", () => {
       expect(await watcher.get(backlog)).toBe("same");
     });
 
-    test.each([["é"], ["日本/語"], ["😀"], ["with space and \n line"], ["a\0b"], ["\uFFFD"], ["\uFEFFbom"], ["x".repeat(2000)]])(
-      "the key %j is written, read and watched",
-      async (key) => {
-        const { keyspace, stored } = setUp();
-        await using _ = keyspace;
-        const value = keyspace.value(key, text);
-        using watcher = value.updates.watch();
-        const { revision } = await value.set("here");
-        expect(await watcher.get()).toEqual({ type: "put", key, value: "here", revision, createRevision: revision });
-        expect(await server.store.get(stored.replace(/key$/, () => key))).toMatchObject({ value: "here", revision });
-      },
-    );
+    test.each([
+      ["é"],
+      ["日本/語"],
+      ["😀"],
+      ["with space and \n line"],
+      ["a\0b"],
+      ["\uFFFD"],
+      ["\uFEFFbom"],
+      ["x".repeat(2000)],
+    ])("the key %j is written, read and watched", async (key) => {
+      const { keyspace, stored } = setUp();
+      await using _ = keyspace;
+      const value = keyspace.value(key, text);
+      using watcher = value.updates.watch();
+      const { revision } = await value.set("here");
+      expect(await watcher.get()).toEqual({ type: "put", key, value: "here", revision, createRevision: revision });
+      expect(await server.store.get(stored.replace(/key$/, () => key))).toMatchObject({ value: "here", revision });
+    });
   });
 
   describe("that cannot be decoded", () => {

@@ -24,7 +24,10 @@ describe.skipIf(!etcdAvailable).concurrent("a lease in etcd", () => {
 
   function setUp(options: object = {}): { keyspace: EtcdKeyspace; prefix: string } {
     const namespace = freshPrefix();
-    return { keyspace: new EtcdKeyspace({ endpoints: server.etcd.endpoint, namespace, ...options }), prefix: namespace };
+    return {
+      keyspace: new EtcdKeyspace({ endpoints: server.etcd.endpoint, namespace, ...options }),
+      prefix: namespace,
+    };
   }
 
   test("has an id in decimal, and lives as long as was asked for, in whole seconds", async () => {
@@ -99,8 +102,9 @@ describe.skipIf(!etcdAvailable).concurrent("a lease in etcd", () => {
     await using _ = keyspace;
     const lease = await keyspace.lease({ ttlMs: shortMs });
     await keyspace.value("key", text).set("1", { lease });
-    // The second connection is that of the keepalives.
-    await vi.waitFor(() => expect(proxy.connections).toBe(2));
+    // It has been kept alive: one that was not has expired.
+    const control = await server.store.grant(shortMs / 1000);
+    await vi.waitFor(async () => expect(await server.store.ttl(control)).toBe(-1), { timeout: 10_000 });
     proxy.blackhole();
     const began = performance.now();
     await aborted(lease.lost);
@@ -144,7 +148,9 @@ describe.skipIf(!etcdAvailable).concurrent("a lease in etcd", () => {
     used.blackhole();
     const control = await server.store.grant(4);
     await server.store.put(`${prefix}control`, "1", control);
-    await vi.waitFor(async () => expect(await server.store.get(`${prefix}control`)).toBe(undefined), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await server.store.get(`${prefix}control`)).toBe(undefined), {
+      timeout: 10_000,
+    });
     expect(lease.lost.aborted).toBe(false);
     expect(await server.store.get(`${prefix}key`)).toMatchObject({ value: "1" });
   });

@@ -26,6 +26,7 @@ export class Line implements AsyncDisposable {
   readonly #server: Server = createServer((client) => this.#accept(client));
   /** All that are open, oldest first. */
   #connections: Connection[] = [];
+  #refusing = false;
 
   constructor(target: number) {
     this.target = target;
@@ -51,6 +52,17 @@ export class Line implements AsyncDisposable {
     this.#connection(index).upstream.resume();
   }
 
+  /** Resets all connections, and new ones as they come. */
+  refuse(): void {
+    this.#refusing = true;
+    this.reset();
+  }
+
+  /** Accepts connections again. */
+  accept(): void {
+    this.#refusing = false;
+  }
+
   /** Resets one connection, or all. New ones are accepted. */
   reset(index?: number): void {
     const connections = index === undefined ? this.#connections : [this.#connection(index)];
@@ -70,6 +82,10 @@ export class Line implements AsyncDisposable {
   }
 
   #accept(client: Socket): void {
+    if (this.#refusing) {
+      client.on("error", () => {}).resetAndDestroy();
+      return;
+    }
     const upstream = connect(this.target, "127.0.0.1");
     const connection = { client, upstream };
     this.#connections.push(connection);

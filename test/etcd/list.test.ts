@@ -9,7 +9,10 @@ import { rejection } from "../support/promises.ts";
 const range = { key: Uint8Array.of(0x30), rangeEnd: Uint8Array.of(0x7b) };
 
 /** A store whose answers are made by `answer`, by the number of the request. */
-function clientOf(answer: (request: RangeRequest, number: number) => RangeResult): { client: Client; requests: RangeRequest[] } {
+function clientOf(answer: (request: RangeRequest, number: number) => RangeResult): {
+  client: Client;
+  requests: RangeRequest[];
+} {
   const requests: RangeRequest[] = [];
   const attempt = async (_method: unknown, request: RangeRequest): Promise<RangeResult> => {
     requests.push(request);
@@ -19,7 +22,10 @@ function clientOf(answer: (request: RangeRequest, number: number) => RangeResult
 }
 
 /** A page of a history that holds keys of three digits from 100 on, whose values tell its name. */
-function page(request: RangeRequest, history: { name: string; keys: number; clusterId?: string; raftTerm?: number }): RangeResult {
+function page(
+  request: RangeRequest,
+  history: { name: string; keys: number; clusterId?: string; raftTerm?: number },
+): RangeResult {
   const { name, keys, clusterId = "1", raftTerm = 2 } = history;
   const from = Buffer.from(request.key!).toString();
   const all = Array.from({ length: keys }, (_, i) => `${100 + i}`).filter((key) => key >= from);
@@ -64,11 +70,13 @@ describe("listing a range", () => {
     ],
     [
       "another cluster answers for the second page",
-      (request, number) => page(request, number === 1 ? { name: "old", keys: 200 } : { name: "new", keys: 200, clusterId: "2" }),
+      (request, number) =>
+        page(request, number === 1 ? { name: "old", keys: 200 } : { name: "new", keys: 200, clusterId: "2" }),
     ],
     [
       "a store of an earlier raft term answers for the second page",
-      (request, number) => page(request, { name: number === 1 ? "old" : "new", keys: 200, raftTerm: number === 1 ? 3 : 2 }),
+      (request, number) =>
+        page(request, { name: number === 1 ? "old" : "new", keys: 200, raftTerm: number === 1 ? 3 : 2 }),
     ],
   ];
   test.each(interruptions)("begins again where %s", async (_title, answer) => {

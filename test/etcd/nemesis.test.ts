@@ -186,7 +186,10 @@ class StoreHistory {
     return this.#apply(txn, [{ key: end, value: "1" }]);
   }
 
-  async #apply(txn: (operations: readonly Operation[]) => Promise<number>, operations: readonly Operation[]): Promise<void> {
+  async #apply(
+    txn: (operations: readonly Operation[]) => Promise<number>,
+    operations: readonly Operation[],
+  ): Promise<void> {
     const revision = await txn(operations.map((operation) => ({ ...operation, key: this.#prefix + operation.key })));
     const state = new Map(this.#newest.state);
     for (const { key, value } of operations) {
@@ -201,7 +204,9 @@ class StoreHistory {
 /** What counts as equal: spurious updates, which are not told, leave an older revision with who read before. */
 function content(state: ReadonlyMap<string, Known>): Record<string, unknown> {
   return Object.fromEntries(
-    [...state].map(([key, { value, createRevision }]) => [key, { value, createRevision }] as const).sort(([a], [b]) => (a < b ? -1 : 1)),
+    [...state]
+      .map(([key, { value, createRevision }]) => [key, { value, createRevision }] as const)
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
 }
 
@@ -227,7 +232,12 @@ class Checks {
   }
 }
 
-async function readBatches(range: KeyRange<string>, history: StoreHistory, random: Random, pauseMs: number): Promise<void> {
+async function readBatches(
+  range: KeyRange<string>,
+  history: StoreHistory,
+  random: Random,
+  pauseMs: number,
+): Promise<void> {
   using watcher = range.watch();
   const replica = new Replica();
   const checks = new Checks(history);
@@ -242,7 +252,12 @@ async function readBatches(range: KeyRange<string>, history: StoreHistory, rando
   expect(content(replica.map)).toEqual(content(history.at(Infinity)));
 }
 
-async function readSingly(range: KeyRange<string>, history: StoreHistory, random: Random, pauseMs: number): Promise<void> {
+async function readSingly(
+  range: KeyRange<string>,
+  history: StoreHistory,
+  random: Random,
+  pauseMs: number,
+): Promise<void> {
   using watcher = range.watch();
   const replica = new Replica();
   while (!replica.map.has(end)) {
@@ -291,7 +306,12 @@ async function readAnyhow(range: KeyRange<string>, history: StoreHistory, random
 }
 
 /** Joins, which is as fresh as the last write that was answered, stays a while, and leaves; again and again. */
-async function comeAndGo(range: KeyRange<string>, history: StoreHistory, random: Random, until: AbortSignal): Promise<void> {
+async function comeAndGo(
+  range: KeyRange<string>,
+  history: StoreHistory,
+  random: Random,
+  until: AbortSignal,
+): Promise<void> {
   const checks = new Checks(history);
   let rounds = 0;
   while (!until.aborted) {
@@ -346,7 +366,9 @@ async function watchKey(keyspace: EtcdKeyspace, key: string, history: StoreHisto
   await vi.waitFor(() => expect(history.at(Infinity).has(end)).toBe(true));
   const held = history.at(Infinity).get(key);
   // This watch and that of the last key are two: the one may be behind the other.
-  await vi.waitFor(() => expect([newest, present]).toEqual([held?.value ?? "absent", held !== undefined]), { timeout: 10_000 });
+  await vi.waitFor(() => expect([newest, present]).toEqual([held?.value ?? "absent", held !== undefined]), {
+    timeout: 10_000,
+  });
   stop.abort("enough");
   expect(await Promise.all(reading)).toEqual(["enough", "enough"]);
 }

@@ -152,7 +152,9 @@ describe.skipIf(!etcdAvailable)("a range in etcd", () => {
       using watcher = range.watch();
       const batch = await watcher.getBatch();
       expect(await server.store.calls("Range")).toBeGreaterThan(calls + 3);
-      expect(new Map(batch.changes.map((change) => [change.key, change.type === "put" && change.value]))).toEqual(expected);
+      expect(new Map(batch.changes.map((change) => [change.key, change.type === "put" && change.value]))).toEqual(
+        expected,
+      );
       const revisions = batch.changes.map(({ revision }) => revision);
       expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
     });
@@ -221,9 +223,8 @@ describe.skipIf(!etcdAvailable)("a range in etcd", () => {
         const amount = random.below(3) === 0 ? balances[from]! : random.below(10);
         balances[from]! -= amount;
         balances[to]! += amount;
-        const operations = [from, to].map(
-          (account): Operation =>
-            balances[account] === 0 ? { key: keyOf(account) } : { key: keyOf(account), value: `${balances[account]}` },
+        const operations = [from, to].map((account): Operation =>
+          balances[account] === 0 ? { key: keyOf(account) } : { key: keyOf(account), value: `${balances[account]}` },
         );
         await server.store.txn(operations);
       }

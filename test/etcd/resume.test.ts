@@ -122,7 +122,12 @@ describe.skipIf(!etcdAvailable)("resuming in etcd", () => {
       await replicas[2].getBatch(fresh, backlog);
       for (const replica of replicas) {
         expect(new Map([...replica.map].map(([key, { value }]) => [key, value]))).toEqual(
-          new Map([...(await server.store.all(setting.prefix))].map(([key, held]) => [key.slice(setting.prefix.length), held.value])),
+          new Map(
+            [...(await server.store.all(setting.prefix))].map(([key, held]) => [
+              key.slice(setting.prefix.length),
+              held.value,
+            ]),
+          ),
         );
       }
     });
@@ -226,6 +231,42 @@ describe.skipIf(!etcdAvailable)("resuming in etcd", () => {
       expect(replica.map.get("7")?.value).toBe("2");
       expect(replica.map.get("1999")?.value).toBe(`2 1999 ${filler}`);
       expect(await ofOne.get()).toBe("2");
+    });
+
+    test("K5 no gap: cut in the middle of a backlog, it goes on after the last revision that came", async () => {
+      const prefix = freshPrefix();
+      await using line = await startLine(server.etcd.port);
+      await using keyspace = new EtcdKeyspace({ endpoints: line.endpoint, namespace: prefix });
+      const range = keyspace.range("", text);
+      using watcher = range.watch();
+      await watcher.getBatch();
+      const count = 2500;
+      line.refuse();
+      // The store sends a thousand revisions at a time; each response tells the store's newest revision.
+      for (let i = 0; i < count; i += 50) {
+        await Promise.all(Array.from({ length: 50 }, (_unused, j) => server.store.put(`${prefix}${i + j}`, "1")));
+      }
+      let cuts = 0;
+      const real = await vi.importActual<typeof import("../../src/etcd/proto/hot-decoders.ts")>(
+        "../../src/etcd/proto/hot-decoders.ts",
+      );
+      vi.mocked(decodeWatch).mockImplementation((bytes) => {
+        const message = real.decodeWatch(bytes);
+        if (message.events.length > 0 && cuts < 2) {
+          expect(message.header.revision).toBeGreaterThan(message.events.at(-1)!.modRevision);
+          cuts++;
+          line.reset();
+        }
+        return message;
+      });
+      try {
+        line.accept();
+        await synced(range);
+      } finally {
+        vi.mocked(decodeWatch).mockReset();
+      }
+      expect(cuts).toBe(2);
+      expect((await watcher.getBatch(backlog)).changes).toHaveLength(count);
     });
 
     test("K11 big: watch responses in fragments are reassembled, and transactions stay whole", async () => {
@@ -338,7 +379,9 @@ describe.skipIf(!etcdAvailable)("resuming in etcd", () => {
       });
       const batch = await replicas[0].getBatch(drained, backlog);
       expect(batch.type).toBe("update");
-      expect(told(batch)).toEqual(["changed = 4", "recreated = 1", "new = 2", "unread gone", "vanished gone"].sort(byPosition(told(batch))));
+      expect(told(batch)).toEqual(
+        ["changed = 4", "recreated = 1", "new = 2", "unread gone", "vanished gone"].sort(byPosition(told(batch))),
+      );
       for (const change of batch.changes) if (change.type === "delete") expect(change.revision).toBe(batch.revision);
       expect(batch.revision).toBeGreaterThanOrEqual(compacted);
       expect(batch.changes.findIndex(({ type }) => type === "delete")).toBe(3);
@@ -421,6 +464,19 @@ describe.skipIf(!etcdAvailable)("resuming in etcd", () => {
         expect(told(await replica.getBatch(watcher))).toEqual([`a = ${i}`]);
       }
       expect(await server.store.calls("Range")).toBe(ranges);
+    });
+
+    test("K5 no gap: a compaction of what a watch that is new has not sent yet", async () => {
+      await using setting = await setUp();
+      const { keyspace, put } = setting;
+      for (let i = 0; i < 10; i++) {
+        // Of its own, with a watch that the store brings up to date only after a while.
+        const range = keyspace.range("", text);
+        using watcher = range.watch();
+        await watcher.getBatch();
+        await server.store.compact(await put("a", `${i}`));
+        expect(told(await watcher.getBatch())).toEqual([`a = ${i}`]);
+      }
     });
 
     test.each([
@@ -546,7 +602,10 @@ describe.skipIf(!etcdAvailable)("resuming in etcd", () => {
       for (const change of empty.changes) expect(change.revision).toBe(empty.revision);
       expect(await ofOne.get()).toBe(undefined);
       const again = await store.put(`${prefix}b`, "2");
-      expect(await watcher.getBatch()).toMatchObject({ revision: again, changes: [{ key: "b", createRevision: again }] });
+      expect(await watcher.getBatch()).toMatchObject({
+        revision: again,
+        changes: [{ key: "b", createRevision: again }],
+      });
       expect((await synced(range)).revision).toBe(again);
     });
 
@@ -604,7 +663,7 @@ describe.skipIf(!etcdAvailable)("resuming in etcd", () => {
     using watcher = range.watch();
     using single = range.watch();
     await watcher.getBatch();
-    while ((await codeOf(single.get(backlog).then(() => Promise.reject(new Error("more")))) ) !== "EV_BACKLOG_DONE");
+    while ((await codeOf(single.get(backlog).then(() => Promise.reject(new Error("more"))))) !== "EV_BACKLOG_DONE");
     for (const compacts of [false, true]) {
       await whileCutOff(setting, async () => {
         await server.store.put(`${prefix}bad`, Uint8Array.of(0xff, compacts ? 1 : 0));

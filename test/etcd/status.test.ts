@@ -244,7 +244,7 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
       used.blackhole();
       const spare = used === proxy ? other : proxy;
       // Without healing: calls and watches move to where an answer comes from.
-      await vi.waitFor(() => expect(spare.connections).toBe(2), { timeout: 10_000 });
+      await vi.waitFor(() => expect(spare.connections).toBe(2), { timeout: 5000 });
       await server.store.put(`${namespace}key`, "here");
       expect(await waiting).toBe("here");
       expect(await value.read()).toMatchObject({ value: "here" });

@@ -3,7 +3,16 @@ import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import { afterAll, beforeAll } from "vitest";
 import { parseEndpoints } from "../../src/etcd/endpoint.ts";
-import { compact, deleteRange, leaseGrant, leaseRevoke, leaseTimeToLive, put, range, txn } from "../../src/etcd/proto/methods.ts";
+import {
+  compact,
+  deleteRange,
+  leaseGrant,
+  leaseRevoke,
+  leaseTimeToLive,
+  put,
+  range,
+  txn,
+} from "../../src/etcd/proto/methods.ts";
 import { connect, type Method, type Transport, type UnaryOptions } from "../../src/etcd/transport.ts";
 import { prefixEnd } from "../../src/range/keys.ts";
 import { type EtcdOptions, type EtcdServer, startEtcd } from "../support/etcd.ts";
@@ -40,7 +49,11 @@ export class Store implements Disposable {
   }
 
   /** Makes any call of etcd's API. */
-  call<Request, Response>(method: Method<Request, Response>, request: Request, options?: UnaryOptions): Promise<Response> {
+  call<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options?: UnaryOptions,
+  ): Promise<Response> {
     return this.#transport.unary(method, request, options);
   }
 

@@ -26,7 +26,15 @@ class ServerSide {
 
   send(message: Partial<WatchMessage>): void {
     const header = { clusterId: "1", memberId: "1", raftTerm: 2, revision: 100 };
-    const empty = { watchId: 0, created: false, canceled: false, compactRevision: 0, cancelReason: "", fragment: false, events: [] };
+    const empty = {
+      watchId: 0,
+      created: false,
+      canceled: false,
+      compactRevision: 0,
+      cancelReason: "",
+      fragment: false,
+      events: [],
+    };
     this.#handlers.message({ header, ...empty, ...message });
   }
 
@@ -96,7 +104,12 @@ describe("the watch stream", () => {
     const [server] = servers as [ServerSide];
     expect(server.asked).toEqual(["create a", "create b", "create c"]);
     server.send({ created: true, watchId: 7 });
-    server.send({ created: true, canceled: true, watchId: -1, cancelReason: "rpc error: code = PermissionDenied desc = etcdserver: permission denied" });
+    server.send({
+      created: true,
+      canceled: true,
+      watchId: -1,
+      cancelReason: "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+    });
     server.send({ created: true, watchId: 8 });
     server.send({ watchId: 8, events: eventsOf(2) });
     server.send({ watchId: 7, events: eventsOf(1) });

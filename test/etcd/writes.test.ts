@@ -11,7 +11,10 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
 
   function setUp(options: object = {}): { keyspace: EtcdKeyspace; prefix: string } {
     const namespace = freshPrefix();
-    return { keyspace: new EtcdKeyspace({ endpoints: server.etcd.endpoint, namespace, ...options }), prefix: namespace };
+    return {
+      keyspace: new EtcdKeyspace({ endpoints: server.etcd.endpoint, namespace, ...options }),
+      prefix: namespace,
+    };
   }
 
   describe("a key", () => {
@@ -20,7 +23,11 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
       await using _ = keyspace;
       const value = keyspace.value("key", json<number>());
       const set = await value.set(1);
-      expect(await server.store.get(`${prefix}key`)).toEqual({ value: "1", revision: set.revision, createRevision: set.revision });
+      expect(await server.store.get(`${prefix}key`)).toEqual({
+        value: "1",
+        revision: set.revision,
+        createRevision: set.revision,
+      });
       const updated = await value.update((current) => current! + 1);
       expect(await server.store.get(`${prefix}key`)).toEqual({
         value: "2",
@@ -108,11 +115,17 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
       await using _ = keyspace;
       const value = keyspace.value("key", text);
       expect(await value.delete({ ifRevision: 0 })).toMatchObject({ deleted: false });
-      expect(await rejection(value.set("x", { ifRevision: 7 }))).toMatchObject({ code: "EV_CONFLICT", currentRevision: 0 });
-      await value.update((current) => {
-        expect(current).toBe(undefined);
-        return "1";
-      }, { ifRevision: 0 });
+      expect(await rejection(value.set("x", { ifRevision: 7 }))).toMatchObject({
+        code: "EV_CONFLICT",
+        currentRevision: 0,
+      });
+      await value.update(
+        (current) => {
+          expect(current).toBe(undefined);
+          return "1";
+        },
+        { ifRevision: 0 },
+      );
       expect(await codeOf(value.update(() => "2", { ifRevision: 0 }))).toBe("EV_CONFLICT");
       expect(await value.read()).toMatchObject({ value: "1" });
     });
@@ -133,7 +146,10 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
       await using _ = keyspace;
       const { keyspace: second } = setUp({ namespace: prefix });
       await using __ = second;
-      const counters = [keyspace.value("n", json<number>(), { default: 0 }), second.value("n", json<number>(), { default: 0 })];
+      const counters = [
+        keyspace.value("n", json<number>(), { default: 0 }),
+        second.value("n", json<number>(), { default: 0 }),
+      ];
       let calls = 0;
       const revisions = await Promise.all(
         Array.from({ length: 100 }, async (_unused, i) => {
@@ -180,7 +196,9 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
       expect(await rejection(value.update(() => undefined))).toBeInstanceOf(TypeError);
       expect(await rejection(keyspace.value("key", lenient).update(() => undefined))).toBeInstanceOf(TypeError);
       expect(await rejection(value.update(() => Promise.resolve(1)))).toBeInstanceOf(TypeError);
-      expect(await rejection(keyspace.range("", json<unknown>()).update("key", async () => 1))).toBeInstanceOf(TypeError);
+      expect(await rejection(keyspace.range("", json<unknown>()).update("key", async () => 1))).toBeInstanceOf(
+        TypeError,
+      );
       expect(await server.store.all(prefix)).toHaveProperty("size", 0);
     });
 
@@ -353,12 +371,24 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
       ["http with tls", { endpoints: "http://a", tls: {} }, /tls/],
       ["half a user", { endpoints, auth: { username: "a" } }, /auth\.password/],
       ["a user of another kind", { endpoints, auth: { username: 1, password: "b" } }, /auth.*username/],
-      ["an unknown option of the user", { endpoints, auth: { username: "a", password: "b", token: "c" } }, /unknown option "token"/],
+      [
+        "an unknown option of the user",
+        { endpoints, auth: { username: "a", password: "b", token: "c" } },
+        /unknown option "token"/,
+      ],
       ["null as user", { endpoints, auth: null }, /auth/],
-      ["an unknown option of tls", { endpoints: "https://a", tls: { rejectUnauthorized: false } }, /unknown option "rejectUnauthorized"/],
+      [
+        "an unknown option of tls",
+        { endpoints: "https://a", tls: { rejectUnauthorized: false } },
+        /unknown option "rejectUnauthorized"/,
+      ],
       ["half a certificate", { endpoints: "https://a", tls: { cert: "x" } }, /tls\.cert and tls\.key/],
       ["a namespace of another kind", { endpoints, namespace: 1 }, /namespace/],
-      ["half a surrogate pair in the namespace", { endpoints, namespace: "\ud800" }, /namespace holds a lone surrogate/],
+      [
+        "half a surrogate pair in the namespace",
+        { endpoints, namespace: "\ud800" },
+        /namespace holds a lone surrogate/,
+      ],
       ["a time of another kind", { endpoints, staleAfterMs: "15s" }, /staleAfterMs/],
     ])("new EtcdKeyspace() with %s: TypeError", (_title, options, message) => {
       expect(() => connect(options)).toThrow(TypeError);
@@ -394,7 +424,17 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
       for (const options of [null, 1, "x", { defualt: 1 }, { default: Promise.resolve(1) }]) {
         expect(() => value("a", text, options)).toThrow(TypeError);
       }
-      for (const selector of [undefined, null, 1, {}, { start: "a" }, { end: "a" }, { start: 1, end: 2 }, "\ud800", { start: "a", end: "\ud800" }]) {
+      for (const selector of [
+        undefined,
+        null,
+        1,
+        {},
+        { start: "a" },
+        { end: "a" },
+        { start: 1, end: 2 },
+        "\ud800",
+        { start: "a", end: "\ud800" },
+      ]) {
         expect(() => range(selector, text), JSON.stringify(selector)).toThrow(TypeError);
         expect(() => range(selector, text), JSON.stringify(selector)).toThrow("range");
       }
@@ -488,8 +528,10 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
         }
       }
       expect(() => watcher.getBatch({ filter: () => true } as never)).toThrow('unknown option "filter"');
-      for (const ttlMs of [undefined, null, "5s", 5n]) expect(() => keyspace.lease({ ttlMs } as never)).toThrow(TypeError);
-      for (const ttlMs of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) expect(() => keyspace.lease({ ttlMs })).toThrow(RangeError);
+      for (const ttlMs of [undefined, null, "5s", 5n])
+        expect(() => keyspace.lease({ ttlMs } as never)).toThrow(TypeError);
+      for (const ttlMs of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+        expect(() => keyspace.lease({ ttlMs })).toThrow(RangeError);
       expect(() => keyspace.lease({ ttlMs: 0 })).toThrow("ttlMs");
       expect(() => keyspace.lease(undefined as never)).toThrow(TypeError);
       expect(() => keyspace.lease({ ttl: 5 } as never)).toThrow(TypeError);

@@ -377,7 +377,7 @@ function must(holds: boolean, rule: string): asserts holds {
 }
 
 /** Draws a run's steps. Runs differ in what they are mostly made of, so that rare combinations are met somewhere. */
-export class Steps {
+class Steps {
   readonly #random: Random;
   readonly #keys: number;
   readonly #weights: ReadonlyArray<readonly [Step["do"], number]>;

@@ -40,7 +40,7 @@ export type Step =
   | { readonly do: "yield"; readonly microtasks: number };
 
 /** Something that became other than it had to. */
-export class Difference extends Error {}
+class Difference extends Error {}
 
 /** What has to become of a promise. An error of the library is known by its code, any other by itself. */
 type Fate = Outcome | { readonly state: "rejected"; readonly code: ErrorCode };

@@ -22,7 +22,7 @@ export interface Replacement {
 const root = fileURLToPath(new URL("../../src/", import.meta.url));
 
 /** The URL of the core as one module. Throws where a text to replace is not there exactly once. */
-export async function compileCore(replacements: readonly Replacement[] = []): Promise<string> {
+async function compileCore(replacements: readonly Replacement[] = []): Promise<string> {
   const sources = new Map<string, string>();
   for (const { file, right, instead } of replacements) {
     const path = root + file;
@@ -88,7 +88,7 @@ const resultMark = "result of the child: ";
  * Runs `task` in a Node process of its own, in which an unhandled rejection is fatal, as it is by default. `task` is
  * taken as text: it sees what it is given and globals only.
  */
-export async function inChild<R>(
+async function inChild<R>(
   task: (child: Child) => R | Promise<R>,
   options: ChildOptions = {},
 ): Promise<Ended<R>> {

@@ -419,6 +419,26 @@ describe("L3: cancellation", () => {
     expect(warned).not.toHaveBeenCalled();
   });
 
+  test("sets that resolve at once add no listener to their signal", async () => {
+    const value = new LockstepValue<number>();
+    const { signal } = new AbortController();
+    await value.set(1, { signal });
+    using watcher = value.watch();
+    expect(await watcher.get()).toBe(1);
+    const waiting = watcher.get();
+    await value.set(2, { signal });
+    expect(await waiting).toBe(2);
+    await rejection(
+      value.update(
+        () => {
+          throw new Error("cannot");
+        },
+        { signal },
+      ),
+    );
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
+  });
+
   test("sets that resolved leave no listener on their signal", async () => {
     const value = new LockstepValue<number>();
     const { signal } = new AbortController();

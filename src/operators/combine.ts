@@ -159,8 +159,30 @@ class CombinedWatcher<T> implements Watcher<T> {
       const following = follow(asking, signal);
       let found: { value: T } | undefined;
       let open = 1;
+      /** Until all members were asked, when it is known what they have. */
+      let starting = true;
+      let taking = false;
+      /** Puts together what there is. A filter may set members: that is taken in when it has returned. */
       const take = (): void => {
-        found = this.#take(filter) ?? found;
+        if (taking) return;
+        taking = true;
+        try {
+          while (this.#isComplete()) {
+            this.#changed = false;
+            const value = this.#assemble(this.#members.map((member) => member.value));
+            if (filter === undefined || filter(value)) found = { value };
+            else if (found !== undefined) {
+              // Refused, or thrown at, after another one was accepted: that is the next get's.
+              this.#changed = true;
+              break;
+            }
+          }
+        } catch (error) {
+          if (found === undefined) throw error;
+          this.#changed = true;
+        } finally {
+          taking = false;
+        }
       };
       const answered = (): void => {
         const over = found !== undefined || this.#failure !== undefined || this.#hasEnded();
@@ -180,7 +202,7 @@ class CombinedWatcher<T> implements Watcher<T> {
         const record = (value: unknown): boolean => {
           member.value = value;
           member.isSet = this.#changed = true;
-          if (backlogOnly) return false;
+          if (backlogOnly || starting) return false;
           take();
           return found !== undefined;
         };
@@ -193,13 +215,12 @@ class CombinedWatcher<T> implements Watcher<T> {
         });
       };
       for (const member of this.#members) if (!member.ended) ask(member);
-      // What an earlier get left is delivered for certain, as part of what the members have by now.
-      if (!backlogOnly && found === undefined && this.#isComplete()) {
-        try {
-          take();
-        } catch (error) {
-          this.#failure ??= { error };
-        }
+      starting = false;
+      // What the members have, and what an earlier get left.
+      try {
+        if (!backlogOnly) take();
+      } catch (error) {
+        this.#failure ??= { error };
       }
       answered();
     });
@@ -215,14 +236,6 @@ class CombinedWatcher<T> implements Watcher<T> {
   /** Whether every member has a value, and some a new one. */
   #isComplete(): boolean {
     return this.#changed && this.#members.every((member) => member.isSet);
-  }
-
-  /** The newest combined value, if it is new and the filter accepts it. */
-  #take(filter: GetOptions<T>["filter"]): { value: T } | undefined {
-    if (!this.#isComplete()) return undefined;
-    this.#changed = false;
-    const value = this.#assemble(this.#members.map((member) => member.value));
-    return filter === undefined || filter(value) ? { value } : undefined;
   }
 
   #hasEnded(): boolean {

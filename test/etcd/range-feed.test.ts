@@ -86,9 +86,9 @@ class History {
     if (revision > this.revision) throw refusal("required revision is a future revision");
     if (revision !== 0 && revision < this.compacted) throw refusal("required revision has been compacted");
     const from = Buffer.from(request.key!).toString();
-    const single = request.rangeEnd === undefined;
+    const end = Buffer.from(request.rangeEnd ?? []).toString();
     const all = [...this.at(revision === 0 ? this.revision : revision)]
-      .filter(([key]) => (single ? key === from : key >= from))
+      .filter(([key]) => (end === "" ? key === from : key >= from && key < end))
       .sort(([a], [b]) => (a < b ? -1 : 1));
     const newer = all.filter(([, held]) => held.revision >= minModRevision);
     const page = limit === 0 ? newer : newer.slice(0, limit);
@@ -121,6 +121,11 @@ interface OpenWatch {
   ended: boolean;
 }
 
+/** Decides when what is under way comes to pass. */
+interface Schedule {
+  schedule(task: Promise<void>, label: string): Promise<void>;
+}
+
 /** The store, and what leads to it. */
 class Model {
   history = new History("1", 100);
@@ -129,13 +134,15 @@ class Model {
   faults = 0;
   /** How many revisions too early the next watch begins: the member had not come as far yet. */
   lag = 0;
-  /** Whether the next read on the way is answered with an old state, as servers did once after a long pause. */
-  stale = false;
+  /** What kind of read is answered with the first state of all next, as old servers did once after a long pause. */
+  stale: "check" | "list" | undefined;
+  /** Whether the next watch is created below the compaction, and lives with a gap (3.4.23). */
+  swallows = false;
   watchesBegun = 0;
-  readonly #schedule: fc.Scheduler;
+  readonly #schedule: Schedule;
   readonly #watches = new Set<OpenWatch>();
 
-  constructor(schedule: fc.Scheduler) {
+  constructor(schedule: Schedule) {
     this.#schedule = schedule;
   }
 
@@ -147,20 +154,20 @@ class Model {
       request: RangeRequest,
       { signal }: { signal: AbortSignal },
     ): Promise<RangeResult> => {
-      await this.#schedule.schedule(Promise.resolve(), "the request is read");
+      const kind = request.minModRevision !== undefined ? "check" : request.limit === undefined ? "probe" : "list";
+      await this.#schedule.schedule(Promise.resolve(), `${kind}: read`);
       let answer: RangeResult | undefined;
       let error: unknown;
       try {
         answer = this.history.range(request);
-        // One that is no older than what the client knows cannot be told from a fresh one.
-        if (this.stale && (request.minModRevision ?? 0) > 2) {
-          this.stale = false;
-          answer = { ...answer, header: { ...answer.header, revision: 1 } };
+        if (this.stale === kind) {
+          this.stale = undefined;
+          answer = { ...this.history.range({ ...request, revision: 1 }), header: { ...answer.header, revision: 1 } };
         }
       } catch (refused) {
         error = refused;
       }
-      await this.#schedule.schedule(Promise.resolve(), "the answer comes");
+      await this.#schedule.schedule(Promise.resolve(), `${kind}: answered`);
       signal.throwIfAborted();
       if (answer === undefined) throw error;
       return answer;
@@ -179,12 +186,18 @@ class Model {
   };
 
   async #create(watch: OpenWatch): Promise<void> {
-    await this.#schedule.schedule(Promise.resolve(), "the watch is created");
+    await this.#schedule.schedule(Promise.resolve(), "watch: created");
     if (watch.ended) return;
     const { history } = this;
     watch.history = history;
     const { header } = history;
     this.#send(watch, () => watch.handlers.created(header));
+    const { swallows } = this;
+    this.swallows = false;
+    if (watch.spec.startRevision < history.compacted && swallows) {
+      watch.upTo = history.revision;
+      return;
+    }
     if (watch.spec.startRevision < history.compacted) {
       this.#send(watch, () => {
         this.#end(watch);
@@ -217,7 +230,7 @@ class Model {
   /** What is sent comes in order. */
   #send(watch: OpenWatch, deliver: () => void): void {
     watch.sent.push(deliver);
-    void this.#schedule.schedule(Promise.resolve(), "the watch is told").then(() => {
+    void this.#schedule.schedule(Promise.resolve(), "watch: told").then(() => {
       const next = watch.sent.shift();
       if (!watch.ended) next?.();
     });
@@ -244,7 +257,7 @@ class Model {
     this.lag = lag;
     for (const watch of this.#watches) {
       this.#end(watch);
-      void this.#schedule.schedule(Promise.resolve(), "the stream is lost").then(() => {
+      void this.#schedule.schedule(Promise.resolve(), "stream: lost").then(() => {
         watch.handlers.lost(new TransportError("model", 14, "connection lost", true));
       });
     }
@@ -376,14 +389,19 @@ function sorted(state: ReadonlyMap<string, Known>): unknown {
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<Model> {
-  const model = new Model(schedule);
-  const problems: unknown[] = [];
+/** A feed on the model, and what opens consumers of it. */
+function start(model: Model, problems: unknown[]): () => Consumer {
   const health = { following: (): void => {}, saw: (): void => {} };
   const context = { client: model.client, stream: model.stream, names: new KeyNames(""), health };
   const range = { key: encoder.encode("a"), rangeEnd: encoder.encode("z") };
   const feed = new RangeFeed(context as unknown as FeedContext, range, () => {});
-  const open = (): Consumer => new Consumer(watchRange(feed.entered(), text.decode, undefined), model, problems);
+  return () => new Consumer(watchRange(feed.entered(), text.decode, undefined), model, problems);
+}
+
+async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<Model> {
+  const model = new Model(schedule);
+  const problems: unknown[] = [];
+  const open = start(model, problems);
   // One that stays, so that the feed does.
   const consumers = [open()];
 
@@ -401,7 +419,7 @@ async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<
     else if (act.type === "lose") model.lose(act.lag);
     else if (act.type === "stale") {
       // Where the store has no history to be behind in, it is none.
-      model.stale = model.history.revision > 1;
+      if (model.history.revision > 1) model.stale = "check";
       model.faults++;
     } else if (act.type === "replace") model.replace(act.restored);
     else if (act.type === "open" || act.type === "join") consumers.push(open());
@@ -414,7 +432,7 @@ async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<
     if (act.type === "join") consumers.at(-1)!.ask("getBatch");
     await settle(count);
   }
-  model.stale = false;
+  model.stale = undefined;
   // All is well from now on. Who waits is answered, and who asks has what the store has.
   model.write("end", "1");
   await settle(10_000);
@@ -457,5 +475,156 @@ describe(`the feed of a range (seed ${seed})`, () => {
       ),
       { seed, numRuns: 400 },
     );
+  });
+
+  describe("one step after the other", () => {
+    /** Lets what is under way come to pass as a test says. */
+    class Manual implements Schedule {
+      #tasks: { readonly label: string; readonly pass: () => void }[] = [];
+
+      schedule(_task: Promise<void>, label: string): Promise<void> {
+        return new Promise((pass) => this.#tasks.push({ label, pass }));
+      }
+
+      /** Each of `labels` in turn: the one of that name that was under way first. */
+      async pass(...labels: string[]): Promise<void> {
+        for (const label of labels) {
+          await macrotask();
+          const at = this.#tasks.findIndex((task) => task.label === label);
+          const under = this.#tasks.map((task) => task.label).join(", ");
+          if (at < 0) throw new Error(`${label} is not under way, but: ${under}`);
+          const [task] = this.#tasks.splice(at, 1);
+          task!.pass();
+          await macrotask();
+        }
+      }
+
+      /** All that is under way and follows from it. */
+      async passAll(): Promise<void> {
+        for (await macrotask(); this.#tasks.length > 0; await macrotask()) this.#tasks.shift()!.pass();
+      }
+    }
+
+    /** A feed that follows the store, which holds "a"; with one watcher that has read it. */
+    async function following() {
+      const schedule = new Manual();
+      const model = new Model(schedule);
+      const problems: unknown[] = [];
+      const open = start(model, problems);
+      model.write("a", "1");
+      const consumer = open();
+      consumer.ask("getBatch");
+      await schedule.passAll();
+      /** Everything passes; then all watchers have what the store has. */
+      const expectAllWell = async (...consumers: Consumer[]): Promise<void> => {
+        await schedule.passAll();
+        for (const each of consumers) {
+          expect(each.busy, "a get hangs").toBe(false);
+          each.ask("getBatch", { backlogOnly: true });
+          await schedule.passAll();
+          if (problems.length > 0) throw problems[0];
+          expect(each.replica.map).toEqual(model.history.at(model.history.revision));
+        }
+      };
+      return { schedule, model, open, consumer, expectAllWell };
+    }
+
+    test("K5 a listing that a joiner's read has overtaken does not bring back what is gone", async () => {
+      const { schedule, model, open, consumer, expectAllWell } = await following();
+      model.lose(0);
+      model.write("b", "1");
+      model.compact();
+      await schedule.pass("stream: lost", "probe: read", "probe: answered", "list: read");
+      model.write("b", undefined);
+      const joiner = open();
+      joiner.ask("getBatch");
+      await schedule.pass("check: read", "check: answered");
+      expect(joiner.busy).toBe(false);
+      await expectAllWell(consumer, joiner);
+    });
+
+    test("K10 a joiner's read that a probe has overtaken is answered, though nothing ever changes", async () => {
+      const { schedule, model, open, consumer, expectAllWell } = await following();
+      model.lose(0);
+      const joiner = open();
+      joiner.ask("getBatch");
+      await schedule.pass("stream: lost", "check: read");
+      model.write("~ not of the range", "1");
+      await schedule.pass("probe: read", "probe: answered", "check: answered");
+      await schedule.passAll();
+      expect(joiner.busy, "the get hangs").toBe(false);
+      expect(model.watchesBegun).toBe(2);
+      model.write("~ not of the range", undefined);
+      await expectAllWell(consumer, joiner);
+    });
+
+    test("K7 one stale answer to a joiner's read is no rewind, and the joiner is answered", async () => {
+      const { model, open, consumer, expectAllWell } = await following();
+      const joiner = open();
+      model.stale = "check";
+      joiner.ask("getBatch");
+      await expectAllWell(consumer, joiner);
+    });
+
+    test("K7 one stale listing is no rewind: nobody goes back to it", async () => {
+      const { schedule, model, open, consumer, expectAllWell } = await following();
+      model.lose(0);
+      model.write("b", "1");
+      model.compact();
+      model.stale = "list";
+      await schedule.passAll();
+      expect(model.stale).toBe(undefined);
+      const joiner = open();
+      joiner.ask("getBatch");
+      await expectAllWell(consumer, joiner);
+    });
+
+    test("K5 a compaction that the server does not tell a resumed watch of leaves no gap", async () => {
+      const { schedule, model, consumer, expectAllWell } = await following();
+      model.lose(0);
+      model.write("a", undefined);
+      model.write("b", "1");
+      model.compact();
+      model.swallows = true;
+      await schedule.passAll();
+      await expectAllWell(consumer);
+    });
+
+    test("K5 a watch that would begin exactly at a compaction misses no delete", async () => {
+      const { schedule, model, consumer, expectAllWell } = await following();
+      model.lose(0);
+      await schedule.pass("stream: lost", "probe: read", "probe: answered");
+      model.write("a", undefined);
+      model.compact();
+      await schedule.pass("watch: created");
+      await expectAllWell(consumer);
+    });
+
+    test("K3 events from before the start of a watch, of a member that lags, are dropped", async () => {
+      const { schedule, model, consumer, expectAllWell } = await following();
+      model.write("a", "2");
+      model.write("b", "1");
+      model.write("b", undefined);
+      await schedule.passAll();
+      consumer.ask("getBatch");
+      await schedule.passAll();
+      model.lose(3);
+      await schedule.passAll();
+      expect(model.lag).toBe(0);
+      await expectAllWell(consumer);
+    });
+
+    test("K7 a read that was answered by the store before it was replaced says nothing about the new one", async () => {
+      const { schedule, model, open, consumer, expectAllWell } = await following();
+      model.write("c", "1");
+      const joiner = open();
+      joiner.ask("getBatch");
+      await schedule.pass("check: read");
+      model.replace(false);
+      model.write("b", "1");
+      await schedule.pass("stream: lost", "probe: read", "probe: answered", "probe: read", "probe: answered");
+      await schedule.pass("list: read", "list: answered", "check: answered");
+      await expectAllWell(consumer, joiner);
+    });
   });
 });

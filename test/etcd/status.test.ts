@@ -160,6 +160,9 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
       const value = keyspace.value("key", text, { default: "none" });
       const watcher = value.watch();
       expect(await watcher.get()).toBe("none");
+      // The watch is up: it brings this.
+      await value.set("before");
+      expect(await watcher.get()).toBe("before");
       await reach(status, "live");
       return { keyspace, status, value, watcher, [Symbol.asyncDispose]: () => keyspace.close() };
     }
@@ -191,8 +194,8 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
         expect(outcomes.map((outcome) => outcome().state)).toEqual(["pending", "pending", "pending"]);
         await victim[fault.heal]!();
         await reach(status, "live");
-        expect(await read).toBe(undefined);
-        expect(await joining).toBe("none");
+        expect(await read).toMatchObject({ value: "before" });
+        expect(await joining).toBe("before");
       } finally {
         server.etcd.thaw();
       }

@@ -85,6 +85,60 @@ describe("combine", () => {
     expect(await equal).toEqual({ a: 3, b: 3 });
   });
 
+  test("asks the filter about no combination that was overwritten before the get began", async () => {
+    const [a, b] = [new MemoryValue({ initial: 1 }), new MemoryValue({ initial: 1 })];
+    using watcher = combine({ a, b }).watch();
+    await watcher.get();
+    a.set(2);
+    b.set(2);
+    const asked: { a: number; b: number }[] = [];
+    const differing = observe(
+      watcher.get({
+        filter(value) {
+          asked.push(value);
+          return value.a !== value.b;
+        },
+      }),
+    );
+    await turn();
+    expect([asked, differing()]).toEqual([[{ a: 2, b: 2 }], { state: "pending" }]);
+    b.set(3);
+    await turn();
+    expect(differing()).toEqual({ state: "fulfilled", value: { a: 2, b: 3 } });
+  });
+
+  test("leaves to the next get what the filter refuses, or throws at, after it accepted another in that tick", async () => {
+    for (const refuse of [() => false, () => expect.fail("cannot tell")]) {
+      const [a, b] = [new MemoryValue({ initial: 1 }), new MemoryValue({ initial: 1 })];
+      using watcher = combine([a, b]).watch();
+      await watcher.get();
+      const accepted = watcher.get({ filter: ([, second]) => second === 1 || refuse() });
+      a.set(2);
+      b.set(2);
+      expect(await accepted).toEqual([2, 1]);
+      expect(await watcher.get({ backlogOnly: true })).toEqual([2, 2]);
+    }
+  });
+
+  test("loses nothing to a filter that sets a member while it is asked", async () => {
+    const [a, b] = [new MemoryValue({ initial: 1 }), new MemoryValue({ initial: 1 })];
+    using watcher = combine([a, b]).watch();
+    await watcher.get();
+    const get = watcher.get({
+      filter([, second]) {
+        if (second === 1) b.set(2);
+        return true;
+      },
+    });
+    a.set(2);
+    const delivered = [await get];
+    await watcher.get({ backlogOnly: true }).then(
+      (value) => delivered.push(value),
+      () => {},
+    );
+    expect(delivered.at(-1)).toEqual([2, 2]);
+  });
+
   test("loses no member's value to an abort, at whatever moment it comes", async () => {
     const [a, b] = [new MemoryValue<number>(), new MemoryValue<number>()];
     using watcher = combine([a, b]).watch();

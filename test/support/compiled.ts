@@ -88,10 +88,7 @@ const resultMark = "result of the child: ";
  * Runs `task` in a Node process of its own, in which an unhandled rejection is fatal, as it is by default. `task` is
  * taken as text: it sees what it is given and globals only.
  */
-async function inChild<R>(
-  task: (child: Child) => R | Promise<R>,
-  options: ChildOptions = {},
-): Promise<Ended<R>> {
+async function inChild<R>(task: (child: Child) => R | Promise<R>, options: ChildOptions = {}): Promise<Ended<R>> {
   const program = `
     ${options.prelude ?? ""}
     const core = await import(${JSON.stringify(await compileCore())});

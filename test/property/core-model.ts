@@ -290,6 +290,11 @@ class Run {
       kind === "operators on a MemoryValue" ? core.distinctUntilChanged(core.map(value, toTens)) : value;
   }
 
+  /** Ends what is left of the run, and with it what it would still take of the event loop's turns. */
+  close(): void {
+    for (const { real } of this.#pairs) real.close();
+  }
+
   do(step: Step, at: number): void {
     const of = `step ${at}, ${step.do}`;
     switch (step.do) {
@@ -474,18 +479,22 @@ export async function drive(core: Core, kind: Kind, steps: readonly Step[]): Pro
 /** The same for a core that puts deliveries off, and so may let the event loop turn many times after each step. */
 export async function drivePatiently(core: Core, kind: Kind, steps: readonly Step[]): Promise<void> {
   const run = new Run(core, kind);
-  for (const [at, step] of steps.entries()) {
-    run.do(step, at);
-    for (let left = 100, done = false; !done; left--) {
-      await turn();
-      try {
-        run.checkState(step.do);
-        run.check(true);
-        done = true;
-      } catch (error) {
-        if (left === 0) throw error;
+  try {
+    for (const [at, step] of steps.entries()) {
+      run.do(step, at);
+      for (let left = 100, done = false; !done; left--) {
+        await turn();
+        try {
+          run.checkState(step.do);
+          run.check(true);
+          done = true;
+        } catch (error) {
+          if (left === 0) throw error;
+        }
       }
     }
+  } finally {
+    run.close();
   }
 }
 

@@ -180,6 +180,26 @@ describe.skipIf(!etcdAvailable).concurrent("a lease in etcd", () => {
     expect(await codeOf(keyspace.lease({ ttlMs: 60_000 }))).toBe("EV_CLOSED");
   });
 
+  test("whose closing is under way is waited for where the keyspace is closed meanwhile", async () => {
+    const { keyspace, prefix } = setUp();
+    const lease = await keyspace.lease({ ttlMs: 60_000 });
+    await keyspace.value("held", text).set("1", { lease });
+    await Promise.all([lease.close(), keyspace.close()]);
+    expect(await server.store.all(prefix)).toHaveProperty("size", 0);
+    expect(await server.store.ttl(lease.id)).toBe(-1);
+  });
+
+  test("that cannot be revoked any more is closed when its time is over", async () => {
+    await using proxy = await startProxy(server.etcd.port);
+    const { keyspace } = setUp({ endpoints: proxy.endpoint });
+    await using _ = keyspace;
+    const lease = await keyspace.lease({ ttlMs: 2000 });
+    await proxy.cut();
+    // Without an end of its own it would try for as long as the proxy is cut.
+    await lease.close();
+    await vi.waitFor(async () => expect(await server.store.ttl(lease.id)).toBe(-1), 10_000);
+  });
+
   // Alone, since it counts the leases that the server grants.
   test.sequential("that is granted while the keyspace closes is refused, and revoked", async () => {
     await using line = await startLine(server.etcd.port);

@@ -170,6 +170,7 @@ describe("combine", () => {
     expect(await rejection(get)).toBe("enough");
     a.set(2);
     b.set(2);
+    expect(await rejection(watcher.get({ signal: controller.signal }))).toBe("enough");
     expect(await watcher.get()).toEqual([2, 2]);
   });
 
@@ -239,6 +240,42 @@ describe("combine", () => {
     expect(await watcher.get()).toEqual([1, 3]);
   });
 
+  test("tells of an error of a member in the next get, where another member had a value in the same tick", async () => {
+    const [a, b] = [new MemoryValue({ initial: 1 }), new MemoryValue({ initial: 1 })];
+    const error = new Error("cannot");
+    const fails = map(b, (n) => {
+      if (n === 2) throw error;
+      return n;
+    });
+    using watcher = combine([a, fails]).watch();
+    expect(await watcher.get()).toEqual([1, 1]);
+    const waiting = watcher.get();
+    a.set(2);
+    b.set(2);
+    expect(await waiting).toEqual([2, 1]);
+    a.set(3);
+    expect(await rejection(watcher.get())).toBe(error);
+    expect(await watcher.get()).toEqual([3, 1]);
+  });
+
+  test("waits with backlogOnly for members that take their time to tell what they have", async () => {
+    const source = new MemoryValue({ initial: 1 });
+    const slow: Watchable<number> = {
+      watch(options) {
+        const watcher = source.watch(options);
+        const get = watcher.get.bind(watcher);
+        watcher.get = async (given?: object) => {
+          await turn();
+          return get(given) as Promise<never>;
+        };
+        return watcher;
+      },
+    };
+    using watcher = combine([new MemoryValue({ initial: 2 }), slow]).watch();
+    expect(await watcher.get({ backlogOnly: true })).toEqual([2, 1]);
+    expect(await codeOf(watcher.get({ backlogOnly: true }))).toBe("EV_BACKLOG_DONE");
+  });
+
   test("closes the watchers of its members, whichever way it is closed", async () => {
     const [a, b] = [new MemoryValue({ initial: 1 }), new MemoryValue({ initial: 1 })];
     const both = combine([a, b]);
@@ -263,6 +300,19 @@ describe("combine", () => {
     ended.close();
     expect(() => combine([a, ended]).watch()).toThrow(expect.objectContaining({ code: "EV_CLOSED" }));
     expect(a.watcherCount).toBe(0);
+  });
+
+  test("gives nothing to a get with an aborted signal, though an earlier one left all that it takes", async () => {
+    const [a, b] = [new MemoryValue({ initial: 1 }), new MemoryValue<number>()];
+    using watcher = combine([a, b]).watch();
+    const controller = new AbortController();
+    const get = watcher.get({ signal: controller.signal });
+    controller.abort("enough");
+    b.set(2);
+    expect(await rejection(get)).toBe("enough");
+    expect(await rejection(watcher.get({ signal: controller.signal }))).toBe("enough");
+    expect(await rejection(watcher.get({ signal: controller.signal, backlogOnly: true }))).toBe("enough");
+    expect(await watcher.get({ backlogOnly: true })).toEqual([1, 2]);
   });
 
   test("gives the reason of the watch signal in every later get, though something was left to deliver", async () => {
@@ -348,6 +398,9 @@ describe("combine", () => {
     }
     for (const wrong of [undefined, null]) expect(() => combine(wrong as never)).toThrow(TypeError);
     expect(() => combine([a]).watch({ sgnal: 1 } as never)).toThrow('unknown option "sgnal"');
+    expect(() => combine([]).watch({ sgnal: 1 } as never)).toThrow('unknown option "sgnal"');
+    using watcher = combine([]).watch();
+    expect(() => watcher.get({ sgnal: 1 } as never)).toThrow('unknown option "sgnal"');
     expect(a.watcherCount).toBe(0);
   });
 });

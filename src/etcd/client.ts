@@ -41,7 +41,7 @@ export class Client {
   readonly #requestTimeoutMs: number;
   readonly #closing = new AbortController();
   #current: number;
-  /** Told of every failed attempt that will be repeated. */
+  /** Told of every attempt that another member might answer. */
   onFailure: (error: TransportError, transport: Transport) => void = () => {};
 
   constructor({ endpoints, auth, requestTimeoutMs, ...connecting }: ClientOptions) {
@@ -112,8 +112,8 @@ export class Client {
             renewed = true;
             continue;
           }
+          if (kind === "transient") this.leave(transport, error);
           if (kind !== "transient" || (method.write && maybeApplied(error))) throw error;
-          this.leave(transport, error);
           // What comes after an outage may take a token of its own.
           renewed = false;
         }

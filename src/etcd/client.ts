@@ -130,7 +130,7 @@ export class Client {
   async access(signal: AbortSignal): Promise<Access> {
     const backoff = new Backoff();
     for (;;) {
-      const transport = this.#transports[this.#current] as Transport;
+      const transport = this.current;
       if (this.#tokens === undefined) return { transport, token: undefined };
       try {
         return { transport, token: await this.#tokens.get(transport, this.#requestTimeoutMs, signal) };
@@ -153,9 +153,14 @@ export class Client {
     return this.#tokens !== undefined;
   }
 
+  /** The member that calls go to. */
+  get current(): Transport {
+    return this.#transports[this.#current] as Transport;
+  }
+
   /** `transport` failed: unless somebody has seen to that before, another member becomes current. */
   leave(transport: Transport, error: TransportError): void {
-    if (this.#transports[this.#current] === transport) this.#current = (this.#current + 1) % this.#transports.length;
+    if (this.current === transport) this.#current = (this.#current + 1) % this.#transports.length;
     this.onFailure(error, transport);
   }
 }

@@ -95,9 +95,13 @@ export class WatchStream {
     if (this.#open !== undefined) this.#lose(this.#open, error);
   }
 
-  /** A call to `transport` has failed: a member that does not answer in time is not to be trusted with the stream. */
+  /**
+   * A call to `transport` has failed. The stream stays with the member that calls go to, since it is by calls that a
+   * silent member is found out; and where there is no other, one that does not answer in time gets another stream.
+   */
   doubt(transport: Transport, error: TransportError): void {
-    if (error.status === deadlineExceeded && this.#open?.access.transport === transport) this.#lose(this.#open, error);
+    if (this.#open?.access.transport !== transport) return;
+    if (error.status === deadlineExceeded || this.#client.current !== transport) this.#lose(this.#open, error);
   }
 
   async #openStream(): Promise<void> {

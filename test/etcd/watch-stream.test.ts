@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Client } from "../../src/etcd/client.ts";
 import type { WatchRequest } from "../../src/etcd/proto/generated/etcd.ts";
 import type { WatchEvent, WatchMessage } from "../../src/etcd/proto/hot-decoders.ts";
-import { type StreamHandlers, TransportError } from "../../src/etcd/transport.ts";
+import { type StreamHandlers, type Transport, TransportError } from "../../src/etcd/transport.ts";
 import { WatchStream } from "../../src/etcd/watch-stream.ts";
 import { turn } from "../support/promises.ts";
 
@@ -57,7 +57,8 @@ function setUp() {
   };
   const client = {
     closed: new AbortController().signal,
-    access: async () => ({ transport, token: undefined }),
+    current: transport as unknown as Transport,
+    access: async () => ({ transport: client.current, token: undefined }),
     leave: () => {},
   };
   const stream = new WatchStream(client as unknown as Client);
@@ -79,7 +80,7 @@ function setUp() {
     });
     return { told, events, cancel };
   };
-  return { stream, servers, watch };
+  return { client, stream, servers, transport: client.current, watch };
 }
 
 function eventsOf(count: number, revision = 6): WatchEvent[] {
@@ -214,5 +215,29 @@ describe("the watch stream", () => {
     expect(servers[1]!.asked).toEqual(["create c"]);
     servers[1]!.send({ created: true, watchId: 1 });
     expect(c.told).toEqual(["created"]);
+  });
+
+  test("K9 goes where the calls go: a member that they have left is left, and silence even where there is no other", async () => {
+    const silence = new TransportError("model", 4, "deadline exceeded", true);
+    const failure = new TransportError("model", 14, "leader changed", true);
+    for (const [error, isLeft, isLost] of [
+      [failure, false, false],
+      [failure, true, true],
+      [silence, false, true],
+      [silence, true, true],
+    ] as const) {
+      const { client, stream, servers, transport, watch } = setUp();
+      const other = { ...transport };
+      const a = watch("a");
+      await turn();
+      servers[0]!.send({ created: true, watchId: 1 });
+      // What another member does is its own affair.
+      stream.doubt(other, silence);
+      expect(a.told).toEqual(["created"]);
+      if (isLeft) client.current = other;
+      stream.doubt(transport, error);
+      expect(a.told).toEqual(isLost ? ["created", "lost"] : ["created"]);
+      expect(servers[0]!.closed).toBe(isLost);
+    }
   });
 });

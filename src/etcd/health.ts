@@ -81,9 +81,13 @@ export class Health {
     } else if (this.#lost.delete(feed) && this.#status.current?.state === "stale") this.#probeNow?.();
   }
 
-  /** The store has reached this revision, as others have seen: a user may be permitted nothing that the probe reads. */
+  /**
+   * The store has reached this revision, as a feed has seen: a user may be permitted nothing that the probe reads. The
+   * first thing a feed sees is the answer to a linearizable read, which is as good as that to a probe.
+   */
   saw(revision: number): void {
     if (revision > this.#lastRevision) this.#lastRevision = revision;
+    if (this.#status.current?.state === "connecting") this.#answered(undefined);
   }
 
   async #observe(stop: AbortSignal): Promise<void> {

@@ -9,7 +9,7 @@ import { getEventListeners } from "node:events";
 import { setImmediate as macrotask } from "node:timers/promises";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import type { Watchable, Watcher } from "../../src/index.ts";
+import { EventValueError, type Watchable, type Watcher } from "../../src/index.ts";
 import { codeOf, microtasks, observe, rejection, turn, until } from "../support/promises.ts";
 
 /** One watchable of the kind that is examined, and whoever sets it. */
@@ -824,6 +824,16 @@ export function describeWatchable(name: string, make: MakeSubject, capabilities:
           }
         },
       );
+
+      check("an abort throws its reason also where that looks like the end of the value", async ({ watchable }) => {
+        const controller = new AbortController();
+        const reason = new EventValueError("EV_CLOSED", "the application is shutting down");
+        const iterator = watchable.watch({ signal: controller.signal })[Symbol.asyncIterator]();
+        const next = iterator.next();
+        controller.abort(reason);
+        expect(await rejection(next)).toBe(reason);
+        expect(await rejection(iterator.next())).toBe(reason);
+      });
 
       if (ends) {
         check("the end of the value ends a loop normally, after its newest value", async (subject) => {

@@ -47,6 +47,8 @@ class History {
   readonly raftTerm: number;
   revision = 1;
   compacted = 0;
+  /** The newest revision that a client certainly knows of. */
+  told = 0;
   readonly changes: Change[] = [];
 
   constructor(clusterId: string, raftTerm: number) {
@@ -155,12 +157,15 @@ class Model {
       { signal }: { signal: AbortSignal },
     ): Promise<RangeResult> => {
       const kind = request.minModRevision !== undefined ? "check" : request.limit === undefined ? "probe" : "list";
+      const { history } = this;
+      const { told } = history;
       await this.#schedule.schedule(Promise.resolve(), `${kind}: read`);
       let answer: RangeResult | undefined;
       let error: unknown;
       try {
         answer = this.history.range(request);
-        if (this.stale === kind) {
+        // Nobody can tell an answer to be stale who was not told of anything newer.
+        if (this.stale === kind && this.history === history && told > 1) {
           this.stale = undefined;
           answer = { header: { ...answer.header, revision: 1 }, kvs: [], more: false, count: 0 };
         }
@@ -170,6 +175,7 @@ class Model {
       await this.#schedule.schedule(Promise.resolve(), `${kind}: answered`);
       signal.throwIfAborted();
       if (answer === undefined) throw error;
+      if (kind === "list") history.told = Math.max(history.told, answer.header.revision);
       return answer;
     },
   };
@@ -224,7 +230,11 @@ class Model {
       ...record(key, value ?? "", revision, createRevision),
       type: value === undefined ? "delete" : "put",
     }));
-    this.#send(watch, () => watch.handlers.events(events));
+    const { history } = watch;
+    this.#send(watch, () => {
+      history!.told = Math.max(history!.told, news.at(-1)!.revision);
+      watch.handlers.events(events);
+    });
   }
 
   /** What is sent comes in order. */
@@ -418,8 +428,7 @@ async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<
     else if (act.type === "compact") model.compact();
     else if (act.type === "lose") model.lose(act.lag);
     else if (act.type === "stale") {
-      // Where the store has no history to be behind in, it is none.
-      if (model.history.revision > 1) model.stale = "check";
+      model.stale = "check";
       model.faults++;
     } else if (act.type === "replace") model.replace(act.restored);
     else if (act.type === "open" || act.type === "join") consumers.push(open());

@@ -11,8 +11,8 @@ import type { Watcher } from "../../src/watchable.ts";
 import { startCluster } from "../support/cluster.ts";
 import { type EtcdServer, etcdAvailable } from "../support/etcd.ts";
 import { codeOf, observe } from "../support/promises.ts";
-import { startProxy } from "../support/proxy.ts";
-import { freshPrefix, useEtcd } from "./store.ts";
+import { type Proxy, startProxy } from "../support/proxy.ts";
+import { freeze, freshPrefix, useEtcd } from "./store.ts";
 
 /** Short, so that tests are; long enough for a machine that is busy. */
 const staleAfterMs = 2000;
@@ -128,7 +128,7 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
     test("a port that takes connections and is silent is the cause", async () => {
       await using proxy = await startProxy(server.etcd.port);
       proxy.blackhole();
-      await using keyspace = connect(proxy.endpoint, { connectTimeoutMs: 300 });
+      await using keyspace = connect(proxy.endpoint, { connectTimeoutMs: 300, staleAfterMs: 30_000 });
       using watcher = keyspace.status.watch();
       using value = keyspace.value("key", text, { default: "none" }).watch();
       const get = value.get();
@@ -167,23 +167,25 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
       return { keyspace, status, value, watcher, [Symbol.asyncDispose]: () => keyspace.close() };
     }
 
-    const faults: [string, { server: string; hurt: string; heal: string }][] = [
-      ["frozen", { server: "etcd", hurt: "freeze", heal: "thaw" }],
-      ["killed", { server: "etcd", hurt: "kill", heal: "restart" }],
-      ["unreachable without a word", { server: "proxy", hurt: "blackhole", heal: "heal" }],
-      ["cut off", { server: "proxy", hurt: "cut", heal: "heal" }],
+    interface Fault {
+      hurt(proxy: Proxy): void | Promise<void>;
+      heal(proxy: Proxy): void | Promise<void>;
+    }
+    const faults: [string, Fault][] = [
+      ["frozen", { hurt: () => freeze(server.etcd), heal: () => server.etcd.thaw() }],
+      ["killed", { hurt: () => server.etcd.kill(), heal: () => server.etcd.restart() }],
+      ["unreachable without a word", { hurt: (proxy) => proxy.blackhole(), heal: (proxy) => proxy.heal() }],
+      ["cut off", { hurt: (proxy) => proxy.cut(), heal: (proxy) => proxy.heal() }],
     ];
 
-    test.each(faults)("K9 %s: stale in time, gets wait, and live again", async (_title, fault) => {
+    test.each(faults)("K9 %s: stale in time, gets wait, and live again", async (_title, { hurt, heal }) => {
       await using proxy = await startProxy(server.etcd.port);
-      const victim = (fault.server === "etcd" ? server.etcd : proxy) as unknown as Record<string, () => unknown>;
-      const endpoint = fault.server === "etcd" ? server.etcd.endpoint : proxy.endpoint;
-      await using setting = await setUp(endpoint);
+      await using setting = await setUp(proxy.endpoint);
       const { status, value, watcher } = setting;
       using joiner = value.watch();
       const waiting = watcher.get();
       const began = performance.now();
-      await victim[fault.hurt]!();
+      await hurt(proxy);
       try {
         const read = value.read();
         const joining = joiner.get();
@@ -192,7 +194,7 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
         expect(performance.now() - began).toBeLessThan(staleAfterMs);
         expect(stale).toMatchObject({ since: expect.any(Date), cause: expect.any(Error) });
         expect(outcomes.map((outcome) => outcome().state)).toEqual(["pending", "pending", "pending"]);
-        await victim[fault.heal]!();
+        await heal(proxy);
         await reach(status, "live");
         expect(await read).toMatchObject({ value: "before" });
         expect(await joining).toBe("before");
@@ -208,6 +210,9 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
       await using keyspace = connect(proxy.endpoint);
       using watcher = keyspace.value("key", text, { default: "none" }).watch();
       await watcher.get();
+      const before = keyspace.status.watch();
+      expect((await before.get()).state, "the store has answered a read").toBe("live");
+      before.close();
       await proxy.cut();
       using status = keyspace.status.watch();
       expect(await reach(status, "stale")).toMatchObject({ cause: expect.any(Error) });
@@ -220,8 +225,7 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
       const [first, second, third] = cluster.members as [EtcdServer, EtcdServer, EtcdServer];
       await using setting = await setUp(third.endpoint);
       const { status, value, watcher } = setting;
-      first.freeze();
-      second.freeze();
+      await Promise.all([freeze(first), freeze(second)]);
       const began = performance.now();
       await reach(status, "stale");
       expect(performance.now() - began).toBeLessThan(staleAfterMs);

@@ -275,7 +275,11 @@ describe("operators", () => {
 
   test("refuse the options of a watch before they open a watcher", () => {
     const source = new MemoryValue({ initial: 1 });
-    expect(() => map(source, (n) => n).watch({ sgnal: 1 } as never)).toThrow('unknown option "sgnal"');
+    const indifferent: Watchable<number> = { watch: () => source.watch() };
+    for (const watchable of [source, indifferent]) {
+      const watch = (): unknown => map(watchable, (n) => n).watch({ sgnal: 1 } as never);
+      expect(watch).toThrow('unknown option "sgnal"');
+    }
     expect(source.watcherCount).toBe(0);
   });
 });

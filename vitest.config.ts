@@ -1,6 +1,8 @@
 import { defineConfig } from "vitest/config";
+import { mutating } from "./test/mutations/plugin.mjs";
 
 export default defineConfig({
+  plugins: [mutating],
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/global-setup.mjs"],

@@ -4,6 +4,10 @@
  *
  * Each step counts as one check, except that the test suite counts each of its tests. Arguments are handed to vitest,
  * which then runs alone: `npm test -- range etcd`. `EV_SEED=42 npm test` replays the random choices of a run.
+ *
+ * The tests run with an etcd of the oldest series that is to be had, and what is tested on a server once more with one
+ * of the other: the two differ in what they do about compactions, tokens and progress. `EV_TEST_ETCD` names the one
+ * server to test on instead.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
@@ -14,6 +18,11 @@ import { argv, env, execPath, exit, kill, platform, stdout } from "node:process"
 import { setTimeout as delay } from "node:timers/promises";
 import { bootstrap, npm, root } from "./bootstrap.mjs";
 import { findEtcd } from "./etcd.mjs";
+
+/** The series of etcd to test on, oldest first. */
+const allSeries = /** @type {const} */ (["3.4", "3.5"]);
+/** What runs on each of them. */
+const onEverySeries = ["test/etcd", "test/proof"];
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const filters = argv.slice(2);
@@ -39,16 +48,18 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 
 try {
   if (filters.length > 0) {
-    await tests();
+    const { found } = await findServers(1);
+    await tests("tests", filters, found[0]);
   } else {
     const before = gitStatus();
-    await step("etcd", etcd);
+    const [oldest, ...others] = await servers();
     await step("format", () => script("format:check"));
     await step("lint", () => script("lint"));
     await step("types", () => script("types"));
     const built = await step("build", () => script("build"));
     await step("API report", () => script("api:check"));
-    await tests();
+    await tests(`tests${on(oldest)}`, [], oldest);
+    for (const server of others) await tests(`tests of what needs a server${on(server)}`, onEverySeries, server);
     if (built) await step("package", () => run([execPath, ["test/package/check.mjs"]]), { verbose: true });
     await step("nothing is left behind", () => nothingLeft(before));
   }
@@ -74,31 +85,80 @@ async function step(name, check, { verbose = false } = {}) {
   return ok;
 }
 
-/** Hands the server to the test files. Without one, what needs it is skipped; with `CI=true` that is a failure. */
-async function etcd() {
-  try {
-    env.EV_TEST_ETCD ||= (await findEtcd({ log: print })).bin;
-    return { ok: true };
-  } catch (error) {
-    env.EV_TEST_ETCD = "";
-    const outcome = env.CI === "true" ? "failed" : "skipped";
-    return { ok: false, outcome, output: `Every test that needs etcd is skipped.\n${error.message}` };
+/**
+ * A server of each series that is to be had, oldest first, and why the others are not; no more than `most`.
+ *
+ * @typedef {{ bin: string, version: string }} Server
+ * @returns {Promise<{ found: Server[], missing: { series: string, why: string }[] }>}
+ */
+async function findServers(most = allSeries.length) {
+  const given = env.EV_TEST_ETCD;
+  if (given) return { found: [{ bin: given, version: versionOf(given) }], missing: [] };
+  const found = [];
+  const missing = [];
+  for (const series of allSeries) {
+    try {
+      if (found.length < most) found.push(await findEtcd({ series, log: print }));
+    } catch (error) {
+      missing.push({ series, why: error.message });
+    }
   }
+  // What there is may be of a later series.
+  if (found.length === 0)
+    found.push(
+      ...(await findEtcd().then(
+        (server) => [server],
+        () => [],
+      )),
+    );
+  return { found, missing };
 }
 
-async function tests() {
+/**
+ * The servers to test on, each a step that says so. Where there is none, what needs one is skipped; with `CI=true` that
+ * is a failure. Where one series is missing it is skipped, with `CI=true` as well: not every mirror has both.
+ */
+async function servers() {
+  const { found, missing } = await findServers();
+  for (const { version } of found) await step(`etcd ${version}`, () => ({ ok: true }));
+  if (found.length === 0) {
+    const output = `Every test that needs etcd is skipped.\n${missing[0].why}`;
+    await step("etcd", () => ({ ok: false, outcome: env.CI === "true" ? "failed" : "skipped", output }));
+    return [{ bin: "", version: "" }];
+  }
+  for (const { series, why } of missing) {
+    const output = `Nothing is tested on etcd ${series}.\n${why}`;
+    await step(`etcd ${series}`, () => ({ ok: false, outcome: "skipped", output }));
+  }
+  return found;
+}
+
+/** What the server calls its version; its path, where it does not tell. */
+function versionOf(bin) {
+  const said = spawnSync(bin, ["--version"], { encoding: "utf8" }).stdout ?? "";
+  return /^etcd Version: (\S+)/m.exec(said)?.[1] ?? bin;
+}
+
+/** On what a step runs, for its name. */
+function on({ version }) {
+  return version === "" ? " without etcd" : ` on etcd ${version}`;
+}
+
+/** Runs the tests of the files that match `only`, or all; on `server`, or on what they find where that is not given. */
+async function tests(name, only, server) {
+  if (server !== undefined) env.EV_TEST_ETCD = server.bin;
   const started = performance.now();
   const file = join(temporary, "counts.json");
   env.EV_TEST_COUNTS = file;
   const options = ["--reporter=default", "--reporter=./scripts/vitest-counts.mjs"];
-  const { ok } = await run([execPath, ["node_modules/vitest/vitest.mjs", "run", ...options, ...filters]], "inherit");
+  const { ok } = await run([execPath, ["node_modules/vitest/vitest.mjs", "run", ...options, ...only]], "inherit");
   const result = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : { passed: 0, failed: 0, skipped: 0 };
   rmSync(file, { force: true });
   counts.passed += result.passed;
   counts.skipped += result.skipped;
   // The runner may also fail before it gets to count, or for having found no test.
   counts.failed += ok ? result.failed : Math.max(result.failed, 1);
-  print(`${ok ? "ok" : "FAILED"}  tests  (${seconds(started)})`);
+  print(`${ok ? "ok" : "FAILED"}  ${name}  (${seconds(started)})`);
 }
 
 /** No process, no temporary file, no change of the work tree. */

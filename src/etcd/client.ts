@@ -11,7 +11,7 @@ import { follow } from "../internal/abort.ts";
 import { Backoff } from "../internal/backoff.ts";
 import { type Auth, Tokens } from "./auth.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { classify, maybeApplied, toEventValueError } from "./errors.ts";
+import { classify, isLate, isOutdated, maybeApplied, toEventValueError } from "./errors.ts";
 import { connect, type ConnectOptions, type Method, type Transport, TransportError } from "./transport.ts";
 
 export interface ClientOptions extends ConnectOptions {
@@ -36,9 +36,10 @@ export interface Access {
 }
 
 export class Client {
+  /** How long a member may take to answer. */
+  readonly requestTimeoutMs: number;
   readonly #transports: readonly Transport[];
   readonly #tokens: Tokens | undefined;
-  readonly #requestTimeoutMs: number;
   readonly #closing = new AbortController();
   #current: number;
   /** Told of every attempt that another member might answer. */
@@ -47,7 +48,7 @@ export class Client {
   constructor({ endpoints, auth, requestTimeoutMs, ...connecting }: ClientOptions) {
     this.#transports = endpoints.map((endpoint) => connect(endpoint, connecting));
     this.#tokens = auth === undefined ? undefined : new Tokens(auth);
-    this.#requestTimeoutMs = requestTimeoutMs;
+    this.requestTimeoutMs = requestTimeoutMs;
     // Clients spread over the members.
     this.#current = Math.floor(Math.random() * endpoints.length);
   }
@@ -88,7 +89,7 @@ export class Client {
   async attempt<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    { signal, deadlineMs = this.#requestTimeoutMs }: ClientCallOptions,
+    { signal, deadlineMs = this.requestTimeoutMs }: ClientCallOptions,
   ): Promise<Response> {
     const stop = new AbortController();
     const following = [follow(stop, signal), follow(stop, this.closed)];
@@ -107,12 +108,16 @@ export class Client {
           stop.signal.throwIfAborted();
           if (!(error instanceof TransportError)) throw error;
           const { kind } = classify(error);
-          if (kind === "auth" && this.#tokens !== undefined && !renewed) {
+          if (kind === "auth" && (isOutdated(error) || (this.#tokens !== undefined && !renewed))) {
             this.expire(access);
+            if (renewed) await backoff.wait(stop.signal);
             renewed = true;
             continue;
           }
           if (kind === "transient") this.leave(transport, error);
+          // A simple token tells how far the store had come when it was made, and a member that has not come as far
+          // waits until it has. Of a store that was restored or replaced that may be never.
+          if (isLate(error)) this.expire(access);
           if (kind !== "transient" || (method.write && maybeApplied(error))) throw error;
           // What comes after an outage may take a token of its own.
           renewed = false;
@@ -133,7 +138,7 @@ export class Client {
       const transport = this.current;
       if (this.#tokens === undefined) return { transport, token: undefined };
       try {
-        return { transport, token: await this.#tokens.get(transport, this.#requestTimeoutMs, signal) };
+        return { transport, token: await this.#tokens.get(transport, this.requestTimeoutMs, signal) };
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof TransportError) || classify(error).kind !== "transient") throw error;

@@ -89,6 +89,14 @@ const byStatus: ReadonlyMap<number, Classification> = new Map([
   [16, auth], // UNAUTHENTICATED
 ]);
 
+const outdated: ReadonlySet<string> = new Set(["revision of auth store is old", "auth: revision in header is old"]);
+
+/**
+ * What grpc-js makes of what a web server, or a proxy on the way, says by HTTP: its 401 or 403, and its wish to be left
+ * in peace (`ENHANCE_YOUR_CALM`, which a server that counts pings sends as well), are not etcd's.
+ */
+const notFromEtcd = /^(Received HTTP status code|Bandwidth exhausted|Protocol not secure enough)/;
+
 /** Texts that say that the request was turned away before anything was done about it. */
 const turnedAway: ReadonlySet<string> = new Set([
   "no leader",
@@ -106,9 +114,21 @@ export function classify(error: TransportError): Classification {
     // What etcd refuses under a status that tells nothing, it refuses all the same.
     return byText.get(details.slice(prefix.length)) ?? byStatus.get(status) ?? (status === 14 ? transient : refused);
   }
-  // The answer of a web server or proxy: its 401 or 403 is not etcd's.
-  if (details.startsWith("Received HTTP status code")) return transient;
+  if (notFromEtcd.test(details)) return transient;
   return byStatus.get(status) ?? transient;
+}
+
+/**
+ * Whether the token was good when it was issued, but users or roles have changed since. However often they do,
+ * another token helps; nothing was done about the request.
+ */
+export function isOutdated({ details }: TransportError): boolean {
+  return outdated.has(details.slice(prefix.length));
+}
+
+/** Whether no answer came in time. */
+export function isLate({ status }: TransportError): boolean {
+  return status === 4; // DEADLINE_EXCEEDED
 }
 
 /** Whether a write that failed with `error` may have been carried out, so that it must not be tried again blindly. */

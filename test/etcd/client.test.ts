@@ -11,6 +11,8 @@ const failure = (status: number, details: string, maybeSent: boolean): Transport
   new TransportError("model", status, details, maybeSent);
 const unreachable = failure(14, "no connection", false);
 const lost = failure(14, "connection lost", true);
+/** What grpc-js makes of a server's wish to be left in peace. */
+const calm = failure(8, "Bandwidth exhausted or memory limit exceeded", true);
 const expired = failure(16, "etcdserver: invalid auth token", true);
 
 /** A client whose calls are answered by `answers`, one after the other; what was called, and whom. */
@@ -67,10 +69,24 @@ describe("the calls of a client", () => {
     expect(calls).toHaveLength(4);
   });
 
+  test("K9 a token that users or roles have changed since is renewed as often as they do; without one, it is tried again", async () => {
+    const outdated = failure(3, "etcdserver: revision of auth store is old", true);
+    for (const method of [range, put]) {
+      const { client, calls } = clientOf([outdated, outdated, outdated, "here"], auth);
+      expect(await client.call(method as typeof range, {})).toMatchObject({ answer: "here" });
+      expect(calls.filter((call) => call === "authenticate")).toHaveLength(4);
+    }
+    // A user may also be known by a certificate.
+    const { client, calls } = clientOf([outdated, outdated, "here"]);
+    expect(await client.call(put, {})).toMatchObject({ answer: "here" });
+    expect(calls).toHaveLength(3);
+  });
+
   test("K9 what a member fails at is asked of the next one; a write only where it was certainly not carried out", async () => {
     for (const [method, failed, isRepeated] of [
       [range, unreachable, true],
       [range, lost, true],
+      [range, calm, true],
       [put, unreachable, true],
       [put, lost, false],
     ] as const) {

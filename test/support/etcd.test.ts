@@ -76,8 +76,8 @@ describe.skipIf(!etcdAvailable)("startEtcd", () => {
   it("does not answer while it is frozen", async () => {
     await using etcd = await startEtcd();
     await put(etcd, "a", "1");
-    etcd.freeze();
-    await vi.waitFor(() => expect(stateOf(etcd.pid as number)).toBe("T"));
+    await etcd.freeze();
+    expect(stateOf(etcd.pid as number)).toBe("T");
     let answered = false;
     const read = get(etcd, "a").finally(() => (answered = true));
     // The kernel still takes connections, this one after the one of the read.
@@ -92,7 +92,7 @@ describe.skipIf(!etcdAvailable)("startEtcd", () => {
   it("can be killed, stopped and disposed of while it is frozen", async () => {
     for (const end of ["kill", "stop", Symbol.asyncDispose] as const) {
       await using etcd = await startEtcd();
-      etcd.freeze();
+      await etcd.freeze();
       await etcd[end]();
       expect(etcd.pid).toBeUndefined();
     }
@@ -186,8 +186,8 @@ describe.skipIf(!etcdAvailable)("startCluster", () => {
   it("has no leader while a majority is frozen", async () => {
     await using cluster = await startCluster(3);
     const [first, second, third] = cluster.members as [EtcdServer, EtcdServer, EtcdServer];
-    first.freeze();
-    second.freeze();
+    await first.freeze();
+    await second.freeze();
     await vi.waitFor(
       async () => {
         const { leader = "0" } = (await third.call("/v3/maintenance/status")) as { leader?: string };

@@ -8,12 +8,13 @@
 import { type ChildProcess, type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, cpSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import { PeerProxy } from "./peer-proxy.ts";
 import { freePorts } from "./ports.ts";
 
 /** The server that the run has found (see global-setup.mjs); empty where there is none. */
@@ -30,6 +31,8 @@ export interface EtcdOptions {
   readonly snapshotCount?: number;
   /** Further arguments of the server. */
   readonly args?: readonly string[];
+  /** Whether members reach each other through proxies, by which they can be cut off: {@link EtcdServer.inbound}. */
+  readonly partitionable?: boolean;
 }
 
 /** Starts a server of one member and resolves when it serves. */
@@ -43,13 +46,15 @@ export async function startMembers(count: number, options: EtcdOptions = {}): Pr
   for (let attempt = 1; ; attempt++) {
     const members = await configure(count, options);
     try {
+      for (const { inbound } of members) await inbound?.listen();
       await Promise.all(members.map((member) => member.start()));
       await Promise.all(members.map((member) => member.identify()));
       return members;
     } catch (error) {
       await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));
       // Between choosing a port and binding it another process can take it.
-      if (!(error instanceof PortTakenError) || attempt === 5) throw error;
+      const taken = error instanceof PortTakenError || (error as NodeJS.ErrnoException).code === "EADDRINUSE";
+      if (!taken || attempt === 5) throw error;
     }
   }
 }
@@ -57,21 +62,33 @@ export async function startMembers(count: number, options: EtcdOptions = {}): Pr
 async function configure(count: number, options: EtcdOptions): Promise<EtcdServer[]> {
   const bin = options.bin ?? foundBin;
   if (bin === "") throw new Error("no etcd: set EV_TEST_ETCD to the path of a server, or run the tests by npm test");
-  const ports = await freePorts(2 * count);
+  const ports = await freePorts(3 * count);
   const token = randomUUID();
-  const members = Array.from({ length: count }, (_, i) => ({
-    name: `${token}-${i}`,
-    port: ports[2 * i] as number,
-    peerPort: ports[2 * i + 1] as number,
-  }));
-  const cluster = members.map(({ name, peerPort }) => `${name}=http://127.0.0.1:${peerPort}`).join(",");
+  const members = Array.from({ length: count }, (_, i) => {
+    const [port, peerPort, proxyPort] = ports.slice(3 * i) as [number, number, number];
+    const inbound = options.partitionable === true ? new PeerProxy(proxyPort, peerPort) : undefined;
+    return { name: `${token}-${i}`, port, peerPort, inbound };
+  });
+  const cluster = members.map(({ name, peerPort, inbound }) => `${name}=${local(inbound?.port ?? peerPort)}`).join(",");
   const isOld = /^etcd Version: 3\.[0-4]\./.test(execFileSync(bin, ["--version"], { encoding: "utf8" }));
-  const common = [`--initial-cluster=${cluster}`, `--initial-cluster-token=${token}`, "--auto-compaction-retention=0"];
+  const common = [`--initial-cluster=${cluster}`, "--auto-compaction-retention=0"];
   // What killing the process can lose does not depend on fsync. 3.4 does not know the option.
   if (!isOld) common.push("--unsafe-no-fsync");
   if (options.snapshotCount !== undefined) common.push(`--snapshot-count=${options.snapshotCount}`);
   common.push(...(options.args ?? []));
-  return members.map(({ name, port, peerPort }) => new EtcdServer(bin, name, port, peerPort, common));
+  return members.map((place) => new EtcdServer(bin, place, token, common));
+}
+
+function local(port: number): string {
+  return `http://127.0.0.1:${port}`;
+}
+
+/** Where a member is found. */
+interface Place {
+  readonly name: string;
+  readonly port: number;
+  readonly peerPort: number;
+  readonly inbound: PeerProxy | undefined;
 }
 
 /** One etcd process, over all its restarts. */
@@ -84,30 +101,38 @@ export class EtcdServer implements AsyncDisposable {
   readonly endpoint: string;
   /** The member's name. */
   readonly name: string;
+  /** The way from the other members, where it is one that can be cut. */
+  readonly inbound: PeerProxy | undefined;
   /** The server's version, such as `3.4.23`. */
   version = "";
   readonly #bin: string;
   readonly #args: readonly string[];
   readonly #folder = mkdtempSync(join(tmpdir(), "event-value-etcd-"));
+  readonly #data = join(this.#folder, "data");
+  readonly #backup = join(this.#folder, "backup");
   readonly #watchdog = new Watchdog(this.#folder);
   /** The running process; set from its start to its exit, also while it is frozen. */
   #process: ChildProcess | undefined;
 
+  /** What makes the cluster another one when it begins anew. */
+  #token: string;
+
   /** @internal Use {@link startEtcd}. */
-  constructor(bin: string, name: string, port: number, peerPort: number, args: readonly string[]) {
+  constructor(bin: string, { name, port, peerPort, inbound }: Place, token: string, args: readonly string[]) {
     this.#bin = bin;
     this.name = name;
     this.port = port;
     this.peerPort = peerPort;
-    this.endpoint = `http://127.0.0.1:${port}`;
-    const peer = `http://127.0.0.1:${peerPort}`;
+    this.inbound = inbound;
+    this.endpoint = local(port);
+    this.#token = token;
     this.#args = [
       `--name=${name}`,
-      `--data-dir=${join(this.#folder, "data")}`,
+      `--data-dir=${this.#data}`,
       `--listen-client-urls=${this.endpoint}`,
       `--advertise-client-urls=${this.endpoint}`,
-      `--listen-peer-urls=${peer}`,
-      `--initial-advertise-peer-urls=${peer}`,
+      `--listen-peer-urls=${local(peerPort)}`,
+      `--initial-advertise-peer-urls=${local(inbound?.port ?? peerPort)}`,
       ...args,
     ];
   }
@@ -117,14 +142,29 @@ export class EtcdServer implements AsyncDisposable {
     return this.#process?.pid;
   }
 
-  /** Starts the process and resolves when it is healthy, which takes a leader. @internal Use {@link restart}. */
+  /** Starts the process and resolves when it is healthy, which takes a leader. */
   async start(): Promise<void> {
+    const ended = this.launch();
+    const deadline = Date.now() + 30_000;
+    while (!(await this.isHealthy(ended))) {
+      if (ended.aborted) throw this.#failure("etcd ended before it served");
+      if (Date.now() > deadline) throw this.#failure("etcd does not serve");
+      await delay(20);
+    }
+  }
+
+  /** Starts the process, which may take its time to serve. Its end aborts the signal. */
+  launch(): AbortSignal {
     const log = openSync(join(this.#folder, "log"), "w");
     // A shell that becomes etcd (same process id) once it is told to: the watchdog knows of it by then.
-    const started = spawn("/bin/sh", ["-c", 'read -r _ && exec "$@"', "sh", this.#bin, ...this.#args], {
-      stdio: ["pipe", log, log],
-      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ETCD_"))),
-    });
+    const started = spawn(
+      "/bin/sh",
+      ["-c", 'read -r _ && exec "$@"', "sh", this.#bin, ...this.#args, `--initial-cluster-token=${this.#token}`],
+      {
+        stdio: ["pipe", log, log],
+        env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ETCD_"))),
+      },
+    );
     closeSync(log);
     this.#process = started;
     const ended = new AbortController();
@@ -135,12 +175,7 @@ export class EtcdServer implements AsyncDisposable {
     });
     this.#watchdog.guard(started.pid);
     started.stdin?.on("error", () => {}).end("\n");
-    const deadline = Date.now() + 30_000;
-    while (!(await this.#isHealthy(ended.signal))) {
-      if (ended.signal.aborted) throw this.#failure("etcd ended before it served");
-      if (Date.now() > deadline) throw this.#failure("etcd does not serve");
-      await delay(20);
-    }
+    return ended.signal;
   }
 
   /** Makes sure that it is this server that answers on its port, and learns its version. @internal */
@@ -161,9 +196,16 @@ export class EtcdServer implements AsyncDisposable {
     await this.#end("SIGTERM");
   }
 
-  /** Stops the process without ending it: the kernel goes on accepting connections for it, nobody answers. */
-  freeze(): void {
-    this.#process?.kill("SIGSTOP");
+  /**
+   * Stops the process without ending it, and resolves when it stands still: the kernel goes on accepting connections
+   * for it, nobody answers.
+   */
+  async freeze(): Promise<void> {
+    const running = this.#process;
+    if (running === undefined) return;
+    running.kill("SIGSTOP");
+    // A signal takes its time.
+    while (this.#process === running && !stateOf(running.pid!).startsWith("T")) await delay(1);
   }
 
   /** Lets a frozen process go on. */
@@ -180,8 +222,26 @@ export class EtcdServer implements AsyncDisposable {
   /** As {@link restart}, but with all data lost: revisions begin again, under the same cluster id. */
   async wipe(): Promise<void> {
     await this.kill();
-    rmSync(join(this.#folder, "data"), { recursive: true, force: true });
+    this.erase();
     await this.start();
+  }
+
+  /** Removes all data of a member that does not run; with another `token` than before the cluster is another one. */
+  erase(token: string = this.#token): void {
+    this.#token = token;
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  /** Copies the data as they are on disk. Of a frozen member that is what a crash would have left. */
+  backUp(): void {
+    rmSync(this.#backup, { recursive: true, force: true });
+    cpSync(this.#data, this.#backup, { recursive: true });
+  }
+
+  /** Puts back what {@link backUp} copied, for a member that does not run. */
+  restoreBackup(): void {
+    this.erase();
+    cpSync(this.#backup, this.#data, { recursive: true });
   }
 
   /**
@@ -197,6 +257,7 @@ export class EtcdServer implements AsyncDisposable {
   /** Kills the process and removes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
+    await this.inbound?.[Symbol.asyncDispose]();
     rmSync(this.#folder, { recursive: true, force: true });
     this.#watchdog.end();
   }
@@ -209,7 +270,8 @@ export class EtcdServer implements AsyncDisposable {
     await exited;
   }
 
-  async #isHealthy(signal: AbortSignal): Promise<boolean> {
+  /** Whether it serves, and has a leader. */
+  async isHealthy(signal?: AbortSignal): Promise<boolean> {
     try {
       const { health } = (await this.#http("GET", "/health", undefined, signal)) as { health: unknown };
       return health === "true";
@@ -239,6 +301,16 @@ export class EtcdServer implements AsyncDisposable {
     const log = readFileSync(join(this.#folder, "log"), "utf8");
     const message = `${what}; the end of its log:\n${log.trimEnd().split("\n").slice(-15).join("\n")}`;
     return log.includes("address already in use") ? new PortTakenError(message) : new Error(message);
+  }
+}
+
+/** The state of a process as the system's letters for it; `T` is stopped. */
+function stateOf(pid: number): string {
+  try {
+    if (process.platform === "linux") return /\) (\w)[^)]*$/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1] ?? "";
+    return execFileSync("ps", ["-o", "stat=", "-p", `${pid}`], { encoding: "utf8" });
+  } catch {
+    return ""; // It has ended.
   }
 }
 

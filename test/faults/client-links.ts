@@ -1,0 +1,119 @@
+/** Links between keyspaces and members that break. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { Proxy } from "../support/proxy.ts";
+import type { Random } from "../support/seed.ts";
+import { keyspaces, type World } from "../proof/world.ts";
+import { eventually, type Fault, type Harm } from "./fault.ts";
+
+/** The ways of a keyspace to each member. */
+function waysOf(world: World, keyspace: number): Proxy[] {
+  return world.members.map(({ clients }) => clients[keyspace]!);
+}
+
+/** The ways that a keyspace goes just now; waits until there are some. */
+async function usedBy(world: World, keyspace: number): Promise<Proxy[]> {
+  const used = (): Proxy[] => waysOf(world, keyspace).filter(({ connections }) => connections > 0);
+  await eventually(`keyspace ${keyspace} is connected`, () => used().length > 0, 30_000);
+  return used();
+}
+
+async function cut(ways: readonly Proxy[]): Promise<Pick<Harm, "bit" | "heal">> {
+  if (!ways.some(({ connections }) => connections > 0)) throw new Error("the fault did not bite: nobody is connected");
+  await Promise.all(ways.map((way) => way.cut()));
+  return {
+    bit: () => eventually("all connections are gone", () => ways.every(({ connections }) => connections === 0)),
+    heal: async () => void (await Promise.all(ways.map((way) => way.heal()))),
+  };
+}
+
+function blackhole(ways: readonly Proxy[]): Pick<Harm, "bit" | "heal"> {
+  const lost = (): number => ways.reduce((sum, { swallowed }) => sum + swallowed, 0);
+  const before = lost();
+  for (const way of ways) way.blackhole();
+  return {
+    bit: () => eventually("something is lost", () => lost() > before),
+    heal: async () => void (await Promise.all(ways.map((way) => way.heal()))),
+  };
+}
+
+function pick(random: Random): number {
+  return random.below(keyspaces);
+}
+
+export const clientLinkFaults: readonly Fault[] = [
+  {
+    name: "cut a keyspace off from its member",
+    async inflict(world, random) {
+      const keyspace = pick(random);
+      return { what: `keyspace ${keyspace}`, ...(await cut(await usedBy(world, keyspace))) };
+    },
+  },
+  {
+    name: "cut a keyspace off",
+    async inflict(world, random) {
+      const keyspace = pick(random);
+      await usedBy(world, keyspace);
+      return { what: `keyspace ${keyspace}`, cutOff: [keyspace], ...(await cut(waysOf(world, keyspace))) };
+    },
+  },
+  {
+    name: "cut a keyspace off again and again",
+    async inflict(world, random) {
+      const keyspace = pick(random);
+      const ways = waysOf(world, keyspace);
+      let bitten = 0;
+      for (let i = 0; i < 8; i++) {
+        if (ways.some(({ connections }) => connections > 0)) bitten++;
+        await Promise.all(ways.map((way) => way.cut()));
+        await delay(random.below(20));
+        await Promise.all(ways.map((way) => way.heal()));
+        await delay(random.below(400));
+      }
+      return {
+        what: `keyspace ${keyspace}, ${bitten} times`,
+        bit: () => eventually("it was connected at least twice", () => bitten >= 2, 0),
+        heal: async () => void (await Promise.all(ways.map((way) => way.heal()))),
+      };
+    },
+  },
+  {
+    name: "blackhole between a keyspace and its member",
+    async inflict(world, random) {
+      const keyspace = pick(random);
+      return { what: `keyspace ${keyspace}`, ...blackhole(await usedBy(world, keyspace)) };
+    },
+  },
+  {
+    name: "blackhole between a keyspace and all members",
+    async inflict(world, random) {
+      const keyspace = pick(random);
+      await usedBy(world, keyspace);
+      return { what: `keyspace ${keyspace}`, cutOff: [keyspace], ...blackhole(waysOf(world, keyspace)) };
+    },
+  },
+  {
+    name: "leave a keyspace with a member that lags",
+    alone: true,
+    async inflict(world, random) {
+      const keyspace = random.below(2);
+      const leader = await world.leader();
+      const lagging = (leader + 1 + random.below(2)) % 3;
+      const { server, gateway, clients } = world.members[lagging]!;
+      const before = Number((await gateway.status()).header.revision);
+      await server.freeze();
+      await world.writers.more(10 + random.below(30));
+      const others = world.members.filter((_, at) => at !== lagging).map((member) => member.clients[keyspace]!);
+      await Promise.all(others.map((way) => way.cut()));
+      // It goes on with what it knew when it stood still, and a keyspace that has nobody else comes to it.
+      server.thaw();
+      return {
+        what: `keyspace ${keyspace} with member ${lagging}`,
+        async bit() {
+          await eventually("the keyspace comes to it", () => clients[keyspace]!.connections > 0);
+          await eventually("it had lagged", () => world.history.revision > before);
+        },
+        heal: async () => void (await Promise.all(others.map((way) => way.heal()))),
+      };
+    },
+  },
+];

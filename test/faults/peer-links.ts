@@ -1,0 +1,101 @@
+/** Links between members that break. */
+import type { Link } from "../support/link.ts";
+import type { World } from "../proof/world.ts";
+import { eventually, type Fault, type Harm } from "./fault.ts";
+
+function cut(links: readonly Link[]): Pick<Harm, "bit" | "heal"> {
+  const refused = links.map((link) => link.refused);
+  for (const link of links) link.cut();
+  return {
+    bit: () => eventually("members are refused", () => links.every((link, i) => link.refused > refused[i]!)),
+    heal() {
+      for (const link of links) link.heal();
+    },
+  };
+}
+
+function blackhole(links: readonly Link[]): Pick<Harm, "bit" | "heal"> {
+  const swallowed = links.map((link) => link.swallowed);
+  for (const link of links) link.blackhole();
+  return {
+    bit: () => eventually("messages are lost", () => links.every((link, i) => link.swallowed > swallowed[i]!)),
+    heal() {
+      for (const link of links) link.heal();
+    },
+  };
+}
+
+/** All links of a member. */
+function linksOf(world: World, member: number): Link[] {
+  return [0, 1, 2].filter((other) => other !== member).flatMap((other) => world.peerLinks(member, other));
+}
+
+/** A member without the others, which knows no leader after a while, and says so. */
+async function isolated(world: World, member: number, harm: Pick<Harm, "bit" | "heal">): Promise<Harm> {
+  return {
+    what: `member ${member}`,
+    cutOff: member === 2 ? [2] : [],
+    async bit() {
+      await harm.bit();
+      const { gateway } = world.members[member]!;
+      await eventually("it knows no leader", async () => {
+        const answer = await gateway.status(500).catch(() => undefined);
+        return answer !== undefined && (answer.leader ?? "0") === "0";
+      });
+    },
+    heal: () => harm.heal(),
+  };
+}
+
+export const peerLinkFaults: readonly Fault[] = [
+  {
+    name: "cut a member off from the others",
+    async inflict(world, random) {
+      const member = random.below(3);
+      return isolated(world, member, cut(linksOf(world, member)));
+    },
+  },
+  {
+    name: "cut the leader off from the others",
+    async inflict(world) {
+      const member = await world.leader();
+      return isolated(world, member, cut(linksOf(world, member)));
+    },
+  },
+  {
+    name: "blackhole between a member and the others",
+    alone: true,
+    async inflict(world, random) {
+      const member = random.below(3);
+      // Members that have nobody to talk to are silent, and lose nothing: what comes in to it is enough.
+      const inbound = [0, 1, 2].filter((other) => other !== member).map((other) => world.peerLink(other, member));
+      const outbound = linksOf(world, member).filter((link) => !inbound.includes(link));
+      const leader = await world.leader();
+      const harm = blackhole(linksOf(world, member));
+      const lost = inbound.concat(outbound).map((link) => link.swallowed);
+      return {
+        what: `member ${member}${member === leader ? ", which leads" : ""}`,
+        cutOff: member === 2 ? [2] : [],
+        bit: () =>
+          eventually("messages are lost", () => inbound.concat(outbound).some((link, i) => link.swallowed > lost[i]!)),
+        heal: () => harm.heal(),
+      };
+    },
+  },
+  {
+    name: "cut the link between two members",
+    async inflict(world, random) {
+      const one = random.below(3);
+      const other = (one + 1) % 3;
+      return { what: `members ${one} and ${other}`, ...cut(world.peerLinks(one, other)) };
+    },
+  },
+  {
+    name: "cut the link from one member to another",
+    async inflict(world, random) {
+      const from = random.below(3);
+      const to = (from + 1 + random.below(2)) % 3;
+      return { what: `from member ${from} to member ${to}`, ...cut([world.peerLink(from, to)]) };
+    },
+  },
+];

@@ -1,0 +1,98 @@
+/** What is recorded of a round: a line of JSON for each thing that a watcher was told, in the order it was told. */
+
+/** A change of a key, small enough to be written by the million. */
+export type Change =
+  | {
+      readonly type: "put";
+      readonly key: string;
+      readonly value: string;
+      readonly at: number;
+      readonly created: number;
+    }
+  | { readonly type: "delete"; readonly key: string; readonly at: number };
+
+/** A watcher was opened, of the keys from `start` up to `end`. */
+export interface Opened {
+  readonly what: "opened";
+  readonly watcher: number;
+  readonly keyspace: number;
+  readonly how: string;
+  readonly start: string;
+  readonly end: string;
+  /** Of a key whose values come without revisions. */
+  readonly plain?: boolean;
+}
+
+/** A `get` or `getBatch`, begun at `asked` by the machine's monotonic clock (ms), was answered. */
+export interface Delivered {
+  readonly what: "delivered";
+  readonly watcher: number;
+  readonly asked: number;
+  readonly changes: readonly Change[];
+  /** Of a batch. */
+  readonly batch?: { readonly type: "snapshot" | "update"; readonly revision: number };
+}
+
+/** A value without a revision; null: the key is absent. */
+export interface Told {
+  readonly what: "told";
+  readonly watcher: number;
+  readonly value: string | null;
+}
+
+export interface Closed {
+  readonly what: "closed";
+  readonly watcher: number;
+}
+
+/** Something failed that must not. */
+export interface Failed {
+  readonly what: "failed";
+  readonly watcher: number;
+  readonly message: string;
+}
+
+export interface StatusChanged {
+  readonly what: "status";
+  readonly keyspace: number;
+  readonly state: string;
+  readonly at: number;
+}
+
+/** What the process holds, after garbage was collected. */
+export interface Measured {
+  readonly what: "measured";
+  /** Bytes of the heap and of buffers beside it. */
+  readonly bytes: number;
+  /** How many keys and ranges are watched, each by one watch of the server. */
+  readonly watches: number;
+}
+
+export type Recorded = Opened | Delivered | Told | Closed | Failed | StatusChanged | Measured;
+
+/** What the process that watches is told to do, a line of JSON each. */
+export type Command =
+  | { readonly do: "measure" }
+  | { readonly do: "calm"; readonly calm: boolean }
+  | { readonly do: "finish" };
+
+/** What the process that watches is started with. */
+export interface Subject {
+  readonly seed: number;
+  readonly namespace: string;
+  readonly auth: { readonly username: string; readonly password: string };
+  readonly staleAfterMs: number;
+  /** The endpoints of each keyspace. */
+  readonly keyspaces: readonly (readonly string[])[];
+}
+
+/** The machine's monotonic clock, which all processes share, in milliseconds. */
+export function now(): number {
+  return Number(process.hrtime.bigint() / 1000n) / 1000;
+}
+
+/** Values are long, and recorded by their first word and their length. */
+export function short(value: string): string {
+  const space = value.indexOf(" ");
+  return `${space < 0 ? value : value.slice(0, space)}/${value.length}`;
+}

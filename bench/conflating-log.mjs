@@ -4,6 +4,7 @@
  * - Does an update cost the same beside ten thousand idle cursors as beside one? (also where each stands elsewhere)
  * - What does a key cost in a batch of 100,000, and in as many single reads?
  * - What does an update cost in a million of them over a thousand keys, with one cursor that follows?
+ * - What does a key cost in a merge, and how long does a merge in steps have the event loop at a time?
  */
 import { cpus } from "node:os";
 import { ConflatingLog } from "../dist/range/conflating-log.js";
@@ -148,6 +149,29 @@ for (const [what, scattered, deletes] of [
     return timed(keys, () => log.merge(stored, keys, { rewound: false }));
   };
   report("first merge of 300,000 keys, a key", measure(first));
+  const packed = stored.map(({ bytes, ...rest }) => ({ ...rest, packed: String.fromCharCode(...bytes) }));
+  /** As a feed merges: by pages, then in steps, of which the longest is told. */
+  const inSteps = (into) => {
+    const merge = into.beginMerge({ rewound: false });
+    for (let i = 0; i < keys; i += 10_000) merge.add(packed.slice(i, i + 10_000));
+    const steps = merge.commit(keys);
+    let longest = 0;
+    for (let done = false; !done;) {
+      const start = performance.now();
+      done = steps.next().done;
+      longest = Math.max(longest, performance.now() - start);
+    }
+    consumed += into.size;
+    return longest * 1e6;
+  };
+  report(
+    "the same by pages of 10,000, the longest step in all",
+    measure(() => inSteps(new ConflatingLog())),
+  );
+  report(
+    "the same by pages of 10,000, a key",
+    measure(() => timed(keys, () => inSteps(new ConflatingLog()))),
+  );
   const log = new ConflatingLog();
   log.merge(stored, keys, { rewound: false });
   report(

@@ -73,11 +73,11 @@ function read() {
   const minutes = Number(values.minutes);
   const seed = Number(values.seed);
   const wrong = !(minutes > 0)
-    ? `--minutes must be more than 0, not ${values.minutes}`
+    ? `--minutes must be more than 0, not ${String(values.minutes)}`
     : !Number.isSafeInteger(seed)
-      ? `--seed must be an integer, not ${values.seed}`
+      ? `--seed must be an integer, not ${String(values.seed)}`
       : values.etcd !== undefined && !["3.4", "3.5"].includes(values.etcd)
-        ? `--etcd must be 3.4 or 3.5, not ${values.etcd}`
+        ? `--etcd must be 3.4 or 3.5, not ${String(values.etcd)}`
         : undefined;
   if (wrong !== undefined) {
     console.error(`${wrong}\n\n${help}`);

@@ -2,21 +2,36 @@
  * Reading a range of any size: in pages, all of one revision.
  *
  * The first page is read linearizably and fixes the revision; the others are pinned to it. If that revision is
- * compacted meanwhile, or the store replaced by another, reading begins again. Pages are sized by bytes, since one
- * answer of 100,000 keys is two to four times faster than a hundred of 1,000, but both sides hold the whole of it in
- * memory.
+ * compacted meanwhile, or the store replaced by another, reading begins again. Pages are handed on as they come, and
+ * nothing of them is kept here: at any moment there are two at most, one that is handed on and the next, under way.
+ *
+ * Pages are sized by bytes. One answer of 100,000 keys is two to four times faster than a hundred of 1,000, as the
+ * server goes through all keys of the range for each, but both sides hold the whole of it in memory. The store takes
+ * only a number of keys, so what a page will hold is guessed from the one before. A guess that was far too high shows
+ * by a page that does not come, since the link is too slow for it or the message too big to be sent: then less is
+ * asked for, with more time to come.
  */
+import { setImmediate as macrotask } from "node:timers/promises";
+import { follow } from "../internal/abort.ts";
+import type { PackedKey } from "../range/conflating-log.ts";
+import { pack } from "../range/packed.ts";
 import type { Client } from "./client.ts";
 import { classify } from "./errors.ts";
 import { departs } from "./history.ts";
-import type { ResponseHeader } from "./proto/generated/etcd.ts";
-import type { KeyRecord } from "./proto/hot-decoders.ts";
+import type { RangeRequest, ResponseHeader } from "./proto/generated/etcd.ts";
+import { decodePage, type Page, type PageRecord } from "./proto/hot-decoders.ts";
 import { range as rangeMethod } from "./proto/methods.ts";
-import { TransportError } from "./transport.ts";
+import { type Method, TransportError } from "./transport.ts";
+import type { KeyNames } from "./namespace.ts";
 
 /** Few, as a value may have megabytes. */
-const firstPageKeys = 64;
+const firstPageKeys = 16;
 const pageBytes = 4 << 20;
+/** So many keys that decoding them and taking them in takes the event loop 50 ms or so. */
+const mostPageKeys = 32_768;
+/** How long a page may take before a smaller one is asked for, and how long one that cannot be made smaller. */
+const patienceMs = 10_000;
+const mostPatienceMs = 600_000;
 
 /** A range of keys, in the store's terms. Without `rangeEnd`: one key. */
 export interface StoreRange {
@@ -24,25 +39,28 @@ export interface StoreRange {
   readonly rangeEnd: Uint8Array | undefined;
 }
 
-/** What a range held at the revision in `header`. */
-export interface Listing {
-  readonly header: ResponseHeader;
-  readonly records: readonly KeyRecord[];
-}
+/** Takes the records of a page, which are in key order. */
+export type TakePage = (records: readonly PageRecord[]) => void;
 
-/** How long a page may take. It is big where the keys are, and the server is not the slower for being asked twice. */
-const pageDeadlineMs = 60_000;
+/** The range read, with its answer as a page. */
+const pageMethod: Method<RangeRequest, Page> = { ...rangeMethod, decode: decodePage };
 
-/** Reads the range. @throws as {@link Client.attempt} */
+/**
+ * Reads the range, and resolves with the header of the first page, which tells the revision of all. `begin` is called
+ * with it, and gives what takes the pages; it is called again where reading begins again: what was taken is void then.
+ *
+ * @throws as {@link Client.attempt}
+ */
 export async function list(
   client: Client,
-  { key, rangeEnd }: StoreRange,
+  range: StoreRange,
   signal: AbortSignal | undefined,
-): Promise<Listing> {
+  begin: (header: ResponseHeader) => TakePage,
+): Promise<ResponseHeader> {
   for (;;) {
     try {
-      const listing = await listAt(client, { key, rangeEnd }, signal);
-      if (listing !== undefined) return listing;
+      const header = await listAt(client, range, signal, begin);
+      if (header !== undefined) return header;
     } catch (error) {
       const kind = error instanceof TransportError ? classify(error).kind : undefined;
       if (kind !== "compacted" && kind !== "future-revision") throw error;
@@ -55,40 +73,116 @@ async function listAt(
   client: Client,
   { key, rangeEnd }: StoreRange,
   signal: AbortSignal | undefined,
-): Promise<Listing | undefined> {
-  const options = { signal, deadlineMs: pageDeadlineMs };
-  if (rangeEnd === undefined) {
-    const { header, kvs } = await client.attempt(rangeMethod, { key }, { signal });
-    return { header, records: kvs };
-  }
-  const first = await client.attempt(rangeMethod, { key, rangeEnd, limit: firstPageKeys }, options);
-  const { header, kvs: records } = first;
-  let page = first;
-  let limit = firstPageKeys;
-  while (page.more) {
-    const last = page.kvs.at(-1) as KeyRecord;
-    limit = nextLimit(page.kvs, limit);
-    const request = { key: after(last), rangeEnd, limit, revision: header.revision };
-    page = await client.attempt(rangeMethod, request, options);
+  begin: (header: ResponseHeader) => TakePage,
+): Promise<ResponseHeader | undefined> {
+  // Of one key more is rarely asked than of any call: a member that is silent is left as soon.
+  const reader = new PageReader(client, signal, rangeEnd === undefined ? undefined : patienceMs);
+  let page = await reader.read({ key, rangeEnd, limit: firstPageKeys });
+  const { header } = page;
+  const take = begin(header);
+  for (;;) {
     if (departs(page.header, header)) return undefined;
-    for (const record of page.kvs) records.push(record);
+    const { kvs, more } = page;
+    if (!more) {
+      take(kvs);
+      return header;
+    }
+    const limit = reader.nextLimit(kvs);
+    const next = reader.read({ key: after(kvs.at(-1) as PageRecord), rangeEnd, limit, revision: header.revision });
+    // What fails while the page is taken in is told below.
+    next.catch(() => {});
+    // Decoding was work enough for one turn.
+    await macrotask();
+    take(kvs);
+    page = await next;
   }
-  return { header, records };
 }
 
-/** How many keys like these make a page. Grows by eight at most, as the next keys may be bigger. */
-function nextLimit(kvs: readonly KeyRecord[], limit: number): number {
-  let bytes = 0;
-  for (const { key, value } of kvs) bytes += key.length + value.length + 32;
-  return Math.max(1, Math.min(limit * 8, Math.floor((pageBytes * kvs.length) / bytes)));
+/** Reads pages, and learns from each how big the next may be. */
+class PageReader {
+  readonly #client: Client;
+  readonly #signal: AbortSignal | undefined;
+  /** How many keys the last page was asked to have at most. */
+  #limit = 1;
+  /**
+   * No page may have more. Not derived from how long a page took: where the range is huge, going through it takes the
+   * server seconds whatever the limit is, and smaller pages would only be more.
+   */
+  #most = mostPageKeys;
+  /** How long the next page may take. */
+  #patienceMs = patienceMs;
+  /** After how long another member is asked for it; undefined: as for any call. */
+  #deadlineMs: number | undefined;
+
+  constructor(client: Client, signal: AbortSignal | undefined, deadlineMs: number | undefined) {
+    this.#client = client;
+    this.#signal = signal;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  /** @throws as {@link Client.attempt} */
+  async read(request: RangeRequest): Promise<Page> {
+    for (let limit = request.limit ?? 0; ; limit = Math.max(1, limit >> 2)) {
+      const begun = performance.now();
+      const page = await this.#attempt({ ...request, limit });
+      if (page !== undefined) {
+        this.#limit = limit;
+        if (performance.now() - begun < this.#patienceMs / 4) this.#most = Math.min(2 * this.#most, mostPageKeys);
+        return page;
+      }
+      this.#most = Math.max(1, limit >> 2);
+      this.#deadlineMs = this.#patienceMs = Math.min(2 * this.#patienceMs, mostPatienceMs);
+    }
+  }
+
+  /** Reads a page; undefined where it does not come in time, or is too big to be sent. */
+  async #attempt(request: RangeRequest): Promise<Page | undefined> {
+    const stop = new AbortController();
+    const following = follow(stop, this.#signal);
+    let late = false;
+    // The member has failed before that, and another one was asked.
+    const timer = setTimeout(() => {
+      late = true;
+      stop.abort();
+    }, 1.5 * this.#patienceMs);
+    try {
+      return await this.#client.attempt(pageMethod, request, { signal: stop.signal, deadlineMs: this.#deadlineMs });
+    } catch (error) {
+      if (!(late && !this.#signal?.aborted) && !(isTooBig(error) && request.limit !== 1)) throw error;
+      return undefined;
+    } finally {
+      clearTimeout(timer);
+      following.unlink();
+    }
+  }
+
+  /** How many keys like these make a page. Grows by eight at most, as the next keys may be bigger. */
+  nextLimit(kvs: readonly PageRecord[]): number {
+    let bytes = 0;
+    for (const { key, value } of kvs) bytes += key.length + value.length + 32;
+    return Math.max(1, Math.min(this.#limit * 8, this.#most, Math.floor((pageBytes * kvs.length) / bytes)));
+  }
+}
+
+/** Whether an answer was too big for gRPC, which takes 2 GB at most. The server says so instead of sending it. */
+function isTooBig(error: unknown): boolean {
+  return error instanceof TransportError && error.details.includes("larger than max");
 }
 
 const encoder = new TextEncoder();
 
 /** The first key that can follow this one. */
-function after({ key, rawKey }: KeyRecord): Uint8Array {
+function after({ key, rawKey }: PageRecord): Uint8Array {
   const bytes = rawKey ?? encoder.encode(key);
   const next = new Uint8Array(bytes.length + 1);
   next.set(bytes);
   return next;
+}
+
+/** The records of a page as the log takes them. One at a time: what lives for a moment costs the collector nothing. */
+export function* packedKeys(records: readonly PageRecord[], names: KeyNames): Generator<PackedKey, void, undefined> {
+  for (const record of records) {
+    const { value, modRevision, createRevision } = record;
+    yield { key: names.toUser(record), packed: pack(value), revision: modRevision, createRevision };
+  }
 }

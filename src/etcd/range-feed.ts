@@ -22,18 +22,20 @@
  * Errors. Lost connections and everything else that may pass are retried for as long as a watcher is open. What the
  * store refuses for good rejects the gets that wait; the feed then rests until one asks again.
  */
+import { setImmediate as macrotask } from "node:timers/promises";
 import { EventValueError } from "../errors.ts";
 import { Backoff } from "../internal/backoff.ts";
 import { WaitList } from "../internal/pull-watcher.ts";
-import { ConflatingLog } from "../range/conflating-log.ts";
+import { ConflatingLog, type Merge } from "../range/conflating-log.ts";
 import type { Feed } from "../range/feed.ts";
 import { failAll } from "../range/watchers.ts";
-import type { Client } from "./client.ts";
+import type { Access, Client } from "./client.ts";
 import { classify, toEventValueError } from "./errors.ts";
 import type { Health } from "./health.ts";
 import { contradicts, departs, History } from "./history.ts";
-import { list, type StoreRange } from "./list.ts";
+import { list, packedKeys, type StoreRange, type TakePage } from "./list.ts";
 import type { KeyNames } from "./namespace.ts";
+import type { ResponseHeader } from "./proto/generated/etcd.ts";
 import type { WatchEvent } from "./proto/hot-decoders.ts";
 import { range as rangeMethod } from "./proto/methods.ts";
 import { TransportError } from "./transport.ts";
@@ -61,8 +63,6 @@ export class RangeFeed implements Feed {
   readonly #history = new History();
   readonly #stop = new AbortController();
   readonly #onEmpty: () => void;
-  /** Whether the last watch was refused for want of a permission, with a token that may have expired. */
-  #refusedBefore = false;
   #watchers = 0;
   /** The number of the newest read that has begun. */
   #begun = 0;
@@ -141,7 +141,6 @@ export class RangeFeed implements Feed {
         await this.#rest(error, backoff).catch(() => {});
         // Any time may have passed, and the token may have expired.
         if (next === "follow") next = "probe";
-        this.#refusedBefore = false;
       }
     }
   }
@@ -162,24 +161,36 @@ export class RangeFeed implements Feed {
     const { client, names, health } = this.#context;
     const read = ++this.#begun;
     const since = this.#history.now;
-    let listing = await list(client, this.#range, this.#stop.signal);
-    if (!rewound && contradicts(listing.header, since)) {
+    let merge!: Merge;
+    const begin = (first: ResponseHeader): TakePage => {
+      merge = this.log.beginMerge({ rewound: rewound || contradicts(first, since) });
+      return (records) => merge.add(packedKeys(records, names));
+    };
+    let header = await list(client, this.#range, this.#stop.signal, begin);
+    if (!rewound && contradicts(header, since)) {
       // An old server may say so once, after a long pause; a store that was restored says so again.
-      listing = await list(client, this.#range, this.#stop.signal);
-      rewound = contradicts(listing.header, since);
+      header = await list(client, this.#range, this.#stop.signal, begin);
+      rewound = contradicts(header, since);
     }
-    const { header, records } = listing;
-    const keys = records.map((record) => names.stored(record));
     if (rewound) this.#history.restart(header);
     else this.#history.note(header);
     // The log may have got ahead of a listing that took long: at revision 12 a read found the range as the log has it,
     // while the listing is of 11. Merging that would bring back a key that was written at 11 and deleted at 12.
-    if (rewound || header.revision >= this.log.revision) this.log.merge(keys, header.revision, { rewound });
+    if (rewound || header.revision >= this.log.revision) await this.#commit(merge, header.revision);
     health.saw(this.log.revision);
     this.#loaded = true;
     this.#moved();
     this.#fresh(read);
     this.#check();
+  }
+
+  /** Merges, and lets others have the event loop after each step: a million changes take seconds. */
+  async #commit(merge: Merge, revision: number): Promise<void> {
+    const steps = merge.commit(revision);
+    while (steps.next().done !== true) {
+      await macrotask();
+      this.#stop.signal.throwIfAborted();
+    }
   }
 
   /**
@@ -229,7 +240,6 @@ export class RangeFeed implements Feed {
             // The address leads to another cluster by now; or the member lags, and does not know of an election yet.
             if (departs(header, this.#history.now)) return this.#endWatch?.("lost");
             created();
-            this.#refusedBefore = false;
             this.#context.health.following(this, true);
             this.#moved();
           },
@@ -247,16 +257,10 @@ export class RangeFeed implements Feed {
             const { kind } = classify(reason);
             if (kind === "compacted") return end("compacted");
             if (kind === "transient") return end("lost");
-            // A token that has expired can look like a missing permission. Tokens are bound to the stream.
-            if ((kind === "auth" || kind === "denied") && client.authenticates && !this.#refusedBefore) {
-              this.#refusedBefore = true;
-              client.expire(access);
-              end("lost");
-              stream.abandon(reason);
-              return;
-            }
             done();
-            reject(reason);
+            if ((kind === "auth" || kind === "denied") && client.authenticates)
+              resolve(this.#doubtToken(reason, access));
+            else reject(reason);
           },
         },
       );
@@ -271,6 +275,20 @@ export class RangeFeed implements Feed {
       };
       signal.addEventListener("abort", abort);
     });
+  }
+
+  /**
+   * A watch was refused, perhaps for its token: one that has expired, or that a change of roles has outdated, can look
+   * like a missing permission. A read tells, since it renews its token by itself: it is refused where the user may not
+   * see the range. Tokens are bound to the stream.
+   */
+  async #doubtToken(reason: TransportError, access: Access): Promise<Ending> {
+    const { client, stream } = this.#context;
+    const request = { ...this.#range, minModRevision: this.log.revision + 1, limit: 1, keysOnly: true };
+    await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
+    client.expire(access);
+    stream.abandon(access, reason);
+    return "lost";
   }
 
   #apply(events: readonly WatchEvent[]): void {
@@ -346,7 +364,8 @@ export class RangeFeed implements Feed {
       if (since.era !== era) target = Infinity;
       era = since.era;
       const known = log.revision;
-      const size = log.size;
+      // In the midst of a merge the size is that of no revision.
+      const size = log.merging ? undefined : log.size;
       const request = { ...this.#range, minModRevision: known + 1, limit: 1, keysOnly: true };
       const { header, kvs, count } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
       // What was answered before the store was rewound says nothing any more.
@@ -355,7 +374,7 @@ export class RangeFeed implements Feed {
       else {
         this.#history.note(header);
         target = Math.min(target, header.revision);
-        const same = kvs.length === 0 && count === size && log.revision === known;
+        const same = kvs.length === 0 && count === size && log.revision === known && !log.merging;
         if (same && header.revision > known) this.#settle(header.revision);
       }
       // The watch brings it, or the next one, or a list.

@@ -1,9 +1,10 @@
 /** A range of keys in etcd, as a `KeyValue` or `KeyRange` sees it: one feed for all its watchers, and reads. */
-import type { StoredKey } from "../range/conflating-log.ts";
+import type { PackedKey, StoredKey } from "../range/conflating-log.ts";
 import type { Feed } from "../range/feed.ts";
+import { type Packed, unpack } from "../range/packed.ts";
 import type { Client } from "./client.ts";
 import { toEventValueError } from "./errors.ts";
-import { list, type StoreRange } from "./list.ts";
+import { list, packedKeys, type StoreRange } from "./list.ts";
 import type { KeyNames } from "./namespace.ts";
 import { range as rangeMethod } from "./proto/methods.ts";
 import { RangeFeed, type FeedContext } from "./range-feed.ts";
@@ -57,8 +58,14 @@ export class RangeSource {
   /** Reads the range, linearizably. `key` is what errors name. */
   async read(signal: AbortSignal | undefined, key?: string): Promise<{ revision: number; keys: StoredKey[] }> {
     try {
-      const { header, records } = await list(this.client, this.range, signal);
-      return { revision: header.revision, keys: records.map((record) => this.names.stored(record)) };
+      let keys: StoredKey[] = [];
+      const { revision } = await list(this.client, this.range, signal, () => {
+        keys = [];
+        return (records) => {
+          for (const key of packedKeys(records, this.names)) keys.push(new HeldKey(key));
+        };
+      });
+      return { revision, keys };
     } catch (error) {
       throw error instanceof TransportError ? toEventValueError(error, { key, write: false }) : error;
     }
@@ -68,6 +75,25 @@ export class RangeSource {
   async readKey(key: StoreKey, signal: AbortSignal | undefined): Promise<StoredKey | undefined> {
     const { kvs } = await this.client.call(rangeMethod, { key: key.bytes }, { signal, key: key.name });
     return kvs[0] === undefined ? undefined : this.names.stored(kvs[0]);
+  }
+}
+
+/** What is held of a key until all pages are there. */
+class HeldKey implements StoredKey {
+  readonly key: string;
+  readonly revision: number;
+  readonly createRevision: number;
+  readonly #packed: Packed;
+
+  constructor({ key, packed, revision, createRevision }: PackedKey) {
+    this.key = key;
+    this.#packed = packed;
+    this.revision = revision;
+    this.createRevision = createRevision;
+  }
+
+  get bytes(): Uint8Array {
+    return unpack(this.#packed);
   }
 }
 

@@ -142,6 +142,9 @@ export function connect(endpoint: Endpoint, options: ConnectOptions = {}): Trans
   return new GrpcTransport(endpoint, options);
 }
 
+/** What is missing where a message is in a compression that was not announced, whatever the types of grpc-js say. */
+type StatusDetails = Partial<Pick<StatusObject, "details">>;
+
 /** Something under way on a connection. */
 interface OpenCall {
   cancel(): void;
@@ -271,13 +274,16 @@ class GrpcTransport implements Transport {
     return new TransportError(this.#endpoint.url, statusCodes.CANCELLED, "the transport was closed", false);
   }
 
-  #errorOf(status: Pick<StatusObject, "code" | "details">, connection: Connection, peer: string): TransportError {
+  #errorOf(status: Pick<StatusObject, "code"> & StatusDetails, connection: Connection, peer: string): TransportError {
     // Until a call is given a connection, its peer is the channel's target. What HTTP/2 says beyond that ("not
     // processed", of a refused stream or of those after a GOAWAY) servers get wrong.
     const maybeSent = peer !== connection.target;
-    let { code, details } = status;
+    let { code, details = "no details" } = status;
     if (this.#closed && code === statusCodes.CANCELLED) details = "the transport was closed";
-    else if (!maybeSent) details = connection.problem ?? details.replace(noConnection, "no connection: $1");
+    else if (!maybeSent) {
+      details = connection.problem ?? details.replace(noConnection, "no connection: $1");
+      if (details === closedEarly) details = this.#endpoint.secure ? closedAfterTls : closedBefore;
+    }
     if (code === statusCodes.OK) {
       code = statusCodes.UNAVAILABLE;
       details = "the server ended the stream";
@@ -305,6 +311,12 @@ function same(bytes: Buffer): Buffer {
 /** How grpc-js says so, with an empty note at the end, and sometimes the time. */
 const noConnection =
   /^No connection established\. Last error: (?:Error: )?(.*?)(?: \(\d{4}-[-:.\dTZ]*\))?\. Resolution note: $/s;
+
+/** How that reads where the server has closed the connection, and what it says no more about. */
+const closedEarly = "no connection: Failed to connect";
+const closedBefore = "no connection: the server closed it before it spoke HTTP/2";
+/** With TLS 1.3 a server sees the client's certificate when the client is done already. */
+const closedAfterTls = `${closedBefore}; it may not accept the client's certificate, or want one`;
 
 /** Runs a handler of the caller's: nobody is left to tell what it throws, and it must not end the process. */
 function guarded(handler: () => void): void {

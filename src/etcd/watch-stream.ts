@@ -2,8 +2,8 @@
  * The one gRPC stream that all watches of a keyspace share.
  *
  * It is opened with the first watch and closed with the last. Watches are told of whole revisions only: fragments of
- * a response are put together before. A stream that fails ends all its watches with `lost`; who watched decides
- * where to resume, and the next `watch()` opens another stream.
+ * a response are put together before, as far as they are of one revision. A stream that fails ends all its watches
+ * with `lost`; who watched decides where to resume, and the next `watch()` opens another stream.
  *
  * What the server does not promise, as measured on 3.4.23 and 3.5.16:
  *
@@ -17,7 +17,7 @@ import { refusalOf } from "./errors.ts";
 import { watch as watchMethod } from "./proto/methods.ts";
 import type { ResponseHeader, WatchRequest } from "./proto/generated/etcd.ts";
 import type { WatchEvent, WatchMessage } from "./proto/hot-decoders.ts";
-import type { Duplex, Transport, TransportError } from "./transport.ts";
+import { type Duplex, type Transport, TransportError } from "./transport.ts";
 
 /** What to watch: from `key` up to `rangeEnd`, or `key` alone, all events from `startRevision` on. */
 export interface WatchSpec {
@@ -49,7 +49,7 @@ interface Watch {
   /** Given by the server; undefined until then. */
   id: number | undefined;
   ended: boolean;
-  /** The parts of a response that have come so far. */
+  /** What has come of a response in parts and was not handed on: events of one revision. */
   fragments: WatchEvent[] | undefined;
 }
 
@@ -60,6 +60,8 @@ interface Open {
   /** Watches the server was asked for and has not answered, in the order of the requests. */
   readonly asked: Watch[];
   readonly byId: Map<number, Watch>;
+  /** Runs while a request is unanswered, from the last thing that the server said. */
+  silence: NodeJS.Timeout | undefined;
 }
 
 /** The gRPC status of a call that took too long. */
@@ -90,9 +92,9 @@ export class WatchStream {
     return { cancel: () => this.#cancel(watch) };
   }
 
-  /** Moves all watches to another stream: this member does not answer any more. */
-  abandon(error: unknown): void {
-    if (this.#open !== undefined) this.#lose(this.#open, error);
+  /** Moves all watches to another stream, if they are on one that was opened with `access`. */
+  abandon(access: Access, error: unknown): void {
+    if (this.#open?.access === access) this.#lose(this.#open, error);
   }
 
   /**
@@ -125,6 +127,7 @@ export class WatchStream {
       ),
       asked: [],
       byId: new Map(),
+      silence: undefined,
     };
     this.#open = open;
     for (const watch of this.#watches) this.#create(open, watch);
@@ -132,6 +135,7 @@ export class WatchStream {
 
   #create(open: Open, watch: Watch): void {
     open.asked.push(watch);
+    if (open.silence === undefined) this.#awaitAnswer(open);
     const { key, rangeEnd, startRevision } = watch.spec;
     const value = { key, rangeEnd, startRevision, progressNotify: true, fragment: true, filters: [] };
     open.duplex.send({ requestUnion: { $case: "createRequest", value } });
@@ -146,9 +150,23 @@ export class WatchStream {
 
   #closeIfUnused(): void {
     if (this.#watches.size > 0 || this.#open === undefined) return;
-    const { duplex } = this.#open;
-    this.#open = undefined;
-    duplex.close();
+    this.#leave(this.#open);
+  }
+
+  /**
+   * A member that takes calls but answers no create would leave the watch without a stream for ever. Whatever it says
+   * counts: much can be on its way before the answer.
+   */
+  #awaitAnswer(open: Open): void {
+    clearTimeout(open.silence);
+    open.silence = undefined;
+    if (open.asked.length === 0) return;
+    const { requestTimeoutMs: ms } = this.#client;
+    const silent = `a watch was not answered within ${ms} ms`;
+    open.silence = setTimeout(
+      () => this.#failed(open, new TransportError("watch", deadlineExceeded, silent, true)),
+      ms,
+    );
   }
 
   #cancelId(open: Open, watchId: number): void {
@@ -157,10 +175,12 @@ export class WatchStream {
   }
 
   #message(open: Open, message: WatchMessage): void {
-    if (message.created) {
-      this.#created(open, message);
-      return;
-    }
+    if (message.created) this.#created(open, message);
+    else this.#told(open, message);
+    if (this.#open === open && open.silence !== undefined) this.#awaitAnswer(open);
+  }
+
+  #told(open: Open, message: WatchMessage): void {
     const watch = open.byId.get(message.watchId);
     if (watch === undefined) return;
     if (message.canceled) {
@@ -171,14 +191,27 @@ export class WatchStream {
       else watch.handlers.refused(refusalOf(message.cancelReason), open.access);
       this.#closeIfUnused();
     } else if (message.fragment || watch.fragments !== undefined) {
-      const events = (watch.fragments ??= []);
-      // One at a time: a fragment can hold more events than a call can have arguments.
-      for (const event of message.events) events.push(event);
-      if (message.fragment) return;
-      watch.fragments = undefined;
-      watch.handlers.events(events);
+      this.#part(watch, message);
     } else if (message.events.length > 0) watch.handlers.events(message.events);
     else watch.handlers.progress(message.header.revision);
+  }
+
+  /**
+   * A fragment. Revisions ascend within a response, so only the last one of what has come can be incomplete. All
+   * before it is handed on: a response can hold a thousand revisions, and what was missed in an hour.
+   */
+  #part(watch: Watch, { events: further, fragment }: WatchMessage): void {
+    const events = (watch.fragments ??= []);
+    // One at a time: a fragment can hold more events than a call can have arguments.
+    for (const event of further) events.push(event);
+    watch.fragments = undefined;
+    if (!fragment) return watch.handlers.events(events);
+    const last = events.at(-1)?.modRevision;
+    let whole = events.length;
+    if (events[0]?.modRevision === last) whole = 0;
+    else while (events[whole - 1]?.modRevision === last) whole--;
+    watch.fragments = events.splice(whole);
+    if (whole > 0) watch.handlers.events(events);
   }
 
   #created(open: Open, message: WatchMessage): void {
@@ -205,9 +238,14 @@ export class WatchStream {
   }
 
   #lose(open: Open, error: unknown): void {
-    this.#open = undefined;
-    open.duplex.close();
+    this.#leave(open);
     this.#endAll(error);
+  }
+
+  #leave(open: Open): void {
+    this.#open = undefined;
+    clearTimeout(open.silence);
+    open.duplex.close();
   }
 
   #endAll(error: unknown): void {

@@ -29,7 +29,7 @@
  * a cursor in its first pass, before that was handed it. And it keeps every key that ever was for as long as one idle
  * cursor stands before it, though that cursor never heard of it.
  *
- * Invariants, whenever cursors may read, which is between one `settle` or `merge` and the next change:
+ * Invariants, whenever cursors may read, which is between one `settle` or merge and the next change:
  *
  * - I1  Each key has at most one entry, each entry stands in exactly one slot: the one numbered `entry.seq`.
  * - I2  Revisions do not decrease from slot to slot.
@@ -46,6 +46,8 @@
  */
 import { countUpTo } from "./ascending.ts";
 import { type Mark, Marks } from "./marks.ts";
+import { holds, pack, type Packed, samePacked, unpack } from "./packed.ts";
+import { Runs } from "./runs.ts";
 
 /** A key as the store holds it. */
 export interface StoredKey {
@@ -57,13 +59,19 @@ export interface StoredKey {
   readonly createRevision: number;
 }
 
+/** The same, of which there may be many. */
+export interface PackedKey extends Omit<StoredKey, "bytes"> {
+  readonly packed: Packed;
+}
+
 /** A key's newest state. Read it at once: the next change of the key changes this very object. */
 export interface LogEntry extends StoredKey {
   /** Whether the key exists. Otherwise it was deleted at `revision`, `bytes` is empty, and `createRevision` 0. */
   readonly live: boolean;
   /**
    * A place for what readers made of `bytes`, so that it is made once for all of them. The log only ever clears it
-   * (to `undefined`), when `bytes` or `createRevision` change.
+   * (to `undefined`), when `bytes` or `createRevision` change. What is read from it is what was put in or, of text,
+   * its like.
    */
   decoded: unknown;
 }
@@ -75,60 +83,143 @@ export interface MergeOptions {
    * Its revisions say nothing about those of before, and may be lower.
    */
   readonly rewound: boolean;
+  /**
+   * How many changes are made at each step.
+   *
+   * @defaultValue 8192, which take 10 ms or so
+   */
+  readonly stepSize?: number | undefined;
+}
+
+/** A snapshot on its way into a {@link ConflatingLog}. See {@link ConflatingLog.beginMerge}. */
+export interface Merge {
+  /** Adds some of its keys. */
+  add(keys: Iterable<PackedKey>): void;
+  /**
+   * Makes the changes, some at each step, and settles at `revision` with the last one. The log tells that it is
+   * {@link ConflatingLog.merging} from the first step to the last: cursors may come and go, but not read then.
+   */
+  commit(revision: number): Iterator<undefined, void, undefined>;
+}
+
+/** What a cursor in mid-pass notes of a key it was told is gone: before any change there is. */
+const gone = 0;
+
+/** What an entry's slot does not tell of the changes before. */
+interface Past {
+  changed: number;
+  born: number;
+  /**
+   * The key's past lifetimes, each as the slot where it began and the slot where it ended: ascending, so the key was
+   * alive at a position if an odd number of them are not after it. At least those in which a cursor has drained that
+   * still has that mark. Never an empty array.
+   */
+  lifetimes: number[] | undefined;
 }
 
 /** What a deleted key's bytes are. Empty, so it can be shared. */
 const noBytes: Uint8Array = new Uint8Array(0);
 
-/** What a cursor in mid-pass notes of a key it was told is gone: before any change there is. */
-const gone = 0;
-
 /** One key: what {@link LogEntry} shows of it, and how it stands to the cursors. */
 class Entry implements LogEntry {
   readonly key: string;
-  live = true;
-  bytes: Uint8Array;
+  /** Its bytes, if it is live. */
+  packed: Packed | undefined;
   revision: number;
   createRevision: number;
-  decoded: unknown = undefined;
+  #decoded: unknown = undefined;
   /** The slot it stands in; 0 once the log has forgotten the key. */
   seq = 0;
-  /** The slot of its last change that cursors are told of. Before `seq` if only the revision changed since. */
-  changed = 0;
-  /** The slot with which it last came into being. It is alive at all positions from there on, if it is live. */
-  born = 0;
-  /**
-   * Its past lifetimes, each as the slot where it began and the slot where it ended: ascending, so the key was alive
-   * at a position if an odd number of them are not after it. At least those in which a cursor has drained that
-   * still has that mark. Never an empty array.
-   */
-  lifetimes: number[] | undefined = undefined;
+  /** Undefined for a key that has stood nowhere else: the most of a million that were listed. */
+  #past: Past | undefined = undefined;
   /** How many cursors in mid-pass were handed this key in that pass and not told since that it is gone. */
   pins = 0;
 
-  constructor(key: string, bytes: Uint8Array, revision: number, createRevision: number) {
+  constructor(key: string, packed: Packed, revision: number, createRevision: number) {
     this.key = key;
-    this.bytes = bytes;
+    this.packed = packed;
     this.revision = revision;
     this.createRevision = createRevision;
   }
 
+  get live(): boolean {
+    return this.packed !== undefined;
+  }
+
+  get bytes(): Uint8Array {
+    return this.packed === undefined ? noBytes : unpack(this.packed);
+  }
+
+  /** The slot of its last change that cursors are told of. Before `seq` if only the revision changed since. */
+  get changed(): number {
+    return this.#past === undefined ? this.seq : this.#past.changed;
+  }
+
+  /** The slot with which it last came into being. It is alive at all positions from there on, if it is live. */
+  get born(): number {
+    return this.#past === undefined ? this.seq : this.#past.born;
+  }
+
+  /** Its past lifetimes, see {@link Past.lifetimes}. */
+  get lifetimes(): number[] | undefined {
+    return this.#past?.lifetimes;
+  }
+
+  /** Puts it into a slot; what was true of it stays true. */
+  moveTo(seq: number): void {
+    if (this.seq !== 0) this.past();
+    this.seq = seq;
+  }
+
+  past(): Past {
+    return (this.#past ??= { changed: this.seq, born: this.seq, lifetimes: undefined });
+  }
+
+  get decoded(): unknown {
+    return this.#decoded;
+  }
+
+  /** Text that is kept as its own bytes already is not kept twice. */
+  set decoded(value: unknown) {
+    this.#decoded = value === this.packed ? this.packed : value;
+  }
+
   /** Whether the store holds just this: an update to it is none. */
   isSame(bytes: Uint8Array, createRevision: number): boolean {
-    return this.live && this.createRevision === createRevision && equalBytes(this.bytes, bytes);
+    return this.packed !== undefined && this.createRevision === createRevision && holds(this.packed, bytes);
+  }
+
+  /** The same, for bytes that are packed. */
+  isLike({ packed, createRevision }: Pick<Entry, "packed" | "createRevision">): boolean {
+    if (this.packed === undefined || packed === undefined || this.createRevision !== createRevision) return false;
+    return samePacked(this.packed, packed);
   }
 
   /** Whether one of its remembered lifetimes covers `position`. */
   livedAt(position: number): boolean {
-    return this.lifetimes !== undefined && countUpTo(this.lifetimes, position) % 2 === 1;
+    const { lifetimes } = this;
+    return lifetimes !== undefined && countUpTo(lifetimes, position) % 2 === 1;
   }
+}
+
+/** What a merge has to go by. */
+interface Staged {
+  /** What differs from the log, or has to move. */
+  readonly moving: Runs<Entry>;
+  /** The entries of the keys that do not: kept for a moment, where a field of each entry would stay. */
+  readonly staying: ReadonlySet<Entry>;
+  /** How many keys the snapshot has. */
+  readonly listed: number;
+  readonly rewound: boolean;
+  readonly stepSize: number;
 }
 
 /** A range of keys as a store holds it, in the order of its changes. Made empty; a `merge` gives the first state. */
 export class ConflatingLog {
   /** All entries there are. */
-  readonly #byKey = new Map<string, Entry>();
+  #byKey = new Map<string, Entry>();
   #revision = 0;
+  #merging = false;
   #size = 0;
   #tombstones = 0;
   /** How many lifetimes all entries remember. */
@@ -141,9 +232,9 @@ export class ConflatingLog {
   /** The number of the newest slot there ever was. @internal */
   head = 0;
   /** The numbers of the slots that were not swept, ascending. @internal */
-  readonly seqs: number[] = [];
+  seqs: number[] = [];
   /** What was put into each of them. The slot is blank if the entry's own `seq` is another. @internal */
-  readonly slots: Entry[] = [];
+  slots: Entry[] = [];
   /** How often slots were swept: an index into `slots` means the same slot until this changes. @internal */
   sweeps = 0;
   /** Where cursors have last drained. @internal */
@@ -152,6 +243,11 @@ export class ConflatingLog {
   /** The state is whole up to this revision of the store. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Whether a merge has begun to make its changes and not come to its end: until then there is nothing to be read. */
+  get merging(): boolean {
+    return this.#merging;
   }
 
   /** How many keys are live. */
@@ -194,8 +290,8 @@ export class ConflatingLog {
    */
   put(key: string, bytes: Uint8Array, revision: number, createRevision: number): void {
     const entry = this.#byKey.get(key);
-    if (entry === undefined) this.#create(key, bytes, revision, createRevision);
-    else if (!entry.isSame(bytes, createRevision)) this.#change(entry, bytes, revision, createRevision);
+    if (entry === undefined) this.#add(new Entry(key, pack(bytes), revision, createRevision));
+    else if (!entry.isSame(bytes, createRevision)) this.#change(entry, pack(bytes), revision, createRevision);
     else if (entry.revision !== revision) this.#restamp(entry, revision);
   }
 
@@ -206,7 +302,8 @@ export class ConflatingLog {
     this.#size--;
     // Somebody drained while the key was alive, so somebody may hold it.
     if (this.marks.newest >= entry.born) {
-      (entry.lifetimes ??= []).push(entry.born, this.head + 1);
+      const past = entry.past();
+      (past.lifetimes ??= []).push(past.born, this.head + 1);
       this.#lifetimes++;
     }
     if (isOwedToNobody(entry)) {
@@ -214,8 +311,7 @@ export class ConflatingLog {
       this.#work++;
       return;
     }
-    entry.live = false;
-    entry.bytes = noBytes;
+    entry.packed = undefined;
     entry.createRevision = 0;
     entry.decoded = undefined;
     this.#tombstones++;
@@ -228,61 +324,128 @@ export class ConflatingLog {
     this.tidy();
   }
 
+  /** A merge all at once: see {@link ConflatingLog.beginMerge}. */
+  merge(keys: readonly StoredKey[], revision: number, options: MergeOptions): void {
+    const merge = this.beginMerge(options);
+    merge.add(packedKeys(keys));
+    const commit = merge.commit(revision);
+    while (commit.next().done !== true);
+  }
+
   /**
-   * The state at `revision` is `keys`, each once and in any order; how it came to that is not known. Makes of it the
-   * changes that lead there: keys that differ, in revision order, then keys that vanished, deleted at `revision`.
-   * What is as before is left alone. The first state of an empty log is the same case. Settles.
+   * The state at some revision is a snapshot, of which each key comes once, in any order; how it came to that is not
+   * known. A merge makes of it the changes that lead there: keys that differ, in revision order, then keys that
+   * vanished, deleted at that revision. What is as before is left alone. The first state of an empty log is the same
+   * case.
+   *
+   * What is added is held against the log at once, so what is kept is what differs. The log must not be changed
+   * between the beginning of a merge and its end; a merge that is never committed leaves nothing behind.
    *
    * Where the store was rewound everything is put into new slots, since the old ones have no place in the new
-   * revision order, and deletions that are still owed to somebody are, from now on, deletions at `revision`.
+   * revision order, and deletions that are still owed to somebody are, from now on, deletions at that revision.
    */
-  merge(keys: readonly StoredKey[], revision: number, { rewound }: MergeOptions): void {
-    const moving = keys.filter((stored) => rewound || !this.#holds(stored));
-    moving.sort((a, b) => a.revision - b.revision);
-    for (const { key, bytes, revision: written, createRevision } of moving) {
-      const before = this.head;
-      this.put(key, bytes, written, createRevision);
-      if (this.head === before) this.#restamp(this.#byKey.get(key) as Entry, written);
+  beginMerge({ rewound, stepSize = 8192 }: MergeOptions): Merge {
+    // The entries of keys that are new become those of the log.
+    const moving = new Runs<Entry>();
+    const staying = new Set<Entry>();
+    let listed = 0;
+    /** All of them, where the log is empty. */
+    const first = this.#byKey.size === 0 ? new Map<string, Entry>() : undefined;
+    const add = (keys: Iterable<PackedKey>): void => {
+      const page: Entry[] = [];
+      for (const { key, packed, revision, createRevision } of keys) {
+        listed++;
+        const entry = this.#byKey.get(key);
+        if (!rewound && entry?.revision === revision && entry.isLike({ packed, createRevision })) staying.add(entry);
+        else {
+          const moved = new Entry(key, packed, revision, createRevision);
+          first?.set(key, moved);
+          page.push(moved);
+        }
+      }
+      moving.add(page);
+    };
+    const commit = (revision: number): Iterator<undefined, void, undefined> =>
+      first === undefined
+        ? this.#commit({ moving, staying, listed, rewound, stepSize }, revision)
+        : this.#fill(first, { moving, stepSize }, revision);
+    return { add, commit };
+  }
+
+  /** Makes a snapshot the first state of an empty log. What grew step by step would leave twice its size behind. */
+  *#fill(
+    byKey: Map<string, Entry>,
+    { moving, stepSize }: Pick<Staged, "moving" | "stepSize">,
+    revision: number,
+  ): Generator<undefined, void, undefined> {
+    this.#merging = true;
+    const { size } = byKey;
+    const slots: Entry[] = [];
+    const seqs: number[] = [];
+    slots.length = seqs.length = size;
+    for (let i = 0; i < size; i++) {
+      const entry = moving.next() as Entry;
+      entry.seq = seqs[i] = ++this.head;
+      slots[i] = entry;
+      if ((i + 1) % stepSize === 0) yield;
     }
-    if (rewound) this.#restampTombstones(revision);
-    if (this.#size > keys.length) this.#deleteOthers(keys, revision);
+    this.#byKey = byKey;
+    this.#size = size;
+    this.slots = slots;
+    this.seqs = seqs;
+    this.sweeps++;
+    this.#work = 0;
+    this.#merging = false;
     this.settle(revision);
   }
 
-  /** Whether the log has this already, with this revision. */
-  #holds(stored: StoredKey): boolean {
-    const entry = this.#byKey.get(stored.key);
-    return entry?.revision === stored.revision && entry.isSame(stored.bytes, stored.createRevision);
+  *#commit(
+    { moving, staying, listed, rewound, stepSize }: Staged,
+    revision: number,
+  ): Generator<undefined, void, undefined> {
+    this.#merging = true;
+    const before = this.head;
+    let steps = 0;
+    for (let entry = moving.next(); entry !== undefined; entry = moving.next()) {
+      const known = this.#byKey.get(entry.key);
+      if (known === undefined) this.#add(entry);
+      else if (known.isLike(entry)) this.#restamp(known, entry.revision);
+      else this.#change(known, entry.packed as Packed, entry.revision, entry.createRevision);
+      if (++steps % stepSize === 0) yield;
+    }
+    if (rewound) this.#restampTombstones(revision);
+    if (this.#size > listed) {
+      // What was listed stays, or stands in a new slot by now.
+      for (const entry of this.#byKey.values()) {
+        if (entry.live && entry.seq <= before && !staying.has(entry)) this.delete(entry.key, revision);
+        if (++steps % stepSize === 0) yield;
+      }
+    }
+    this.#merging = false;
+    this.settle(revision);
   }
 
   #restampTombstones(revision: number): void {
     for (const entry of this.#byKey.values()) if (!entry.live) this.#restamp(entry, revision);
   }
 
-  /** Deletes the live keys that are not among `keys`. */
-  #deleteOthers(keys: readonly StoredKey[], revision: number): void {
-    const staying = new Set<string>();
-    for (const { key } of keys) staying.add(key);
-    for (const { key, live } of this.#byKey.values()) if (live && !staying.has(key)) this.delete(key, revision);
-  }
-
-  #create(key: string, bytes: Uint8Array, revision: number, createRevision: number): void {
-    const entry = new Entry(key, bytes, revision, createRevision);
-    this.#byKey.set(key, entry);
+  /** A key that is not there. */
+  #add(entry: Entry): void {
+    this.#byKey.set(entry.key, entry);
     this.#size++;
     this.#append(entry);
-    entry.born = entry.changed = entry.seq;
   }
 
-  #change(entry: Entry, bytes: Uint8Array, revision: number, createRevision: number): void {
-    entry.bytes = bytes;
+  #change(entry: Entry, packed: Packed, revision: number, createRevision: number): void {
+    const { live } = entry;
+    entry.packed = packed;
     entry.createRevision = createRevision;
     entry.decoded = undefined;
     this.#restamp(entry, revision);
-    entry.changed = entry.seq;
-    if (entry.live) return;
-    entry.live = true;
-    entry.born = entry.seq;
+    const past = entry.past();
+    past.changed = entry.seq;
+    if (live) return;
+    past.born = entry.seq;
     this.#size++;
     this.#tombstones--;
   }
@@ -295,7 +458,7 @@ export class ConflatingLog {
   }
 
   #append(entry: Entry): void {
-    entry.seq = ++this.head;
+    entry.moveTo(++this.head);
     this.seqs.push(entry.seq);
     this.slots.push(entry);
   }
@@ -334,8 +497,9 @@ export class ConflatingLog {
       const entry = slots[i] as Entry;
       if (entry.seq !== seqs[i]) continue;
       if (entry.lifetimes !== undefined) {
-        entry.lifetimes = keepMarked(entry.lifetimes, positions);
-        this.#lifetimes += (entry.lifetimes?.length ?? 0) / 2;
+        const kept = keepMarked(entry.lifetimes, positions);
+        entry.past().lifetimes = kept;
+        this.#lifetimes += (kept?.length ?? 0) / 2;
       }
       if (!entry.live && isOwedToNobody(entry)) {
         this.#forget(entry);
@@ -372,6 +536,8 @@ export class Cursor {
   /** The index of the first slot after `#at`, as of the log's sweep number `#sweeps`. Saves a search for each get. */
   #index = 0;
   #sweeps = 0;
+  /** The slot that {@link look} has come to, unless that was before its position. */
+  #looked = 0;
   #pristine = true;
   #closed = false;
 
@@ -412,15 +578,35 @@ export class Cursor {
   /** All changes there are, at most one a key, in revision order. Then it knows the state at the log's revision. */
   batch(): LogEntry[] {
     this.#pristine = false;
-    const changes: LogEntry[] = [];
-    if (this.#closed) return changes;
+    if (this.#closed) return [];
     const { seqs, slots } = this.#log;
-    for (let i = this.#start(); i < slots.length; i++) {
-      const entry = slots[i] as Entry;
-      if (entry.seq === seqs[i] && this.#isNews(entry)) changes.push(entry);
-    }
+    const start = this.#start();
+    const isNews = (i: number): boolean => (slots[i] as Entry).seq === seqs[i] && this.#isNews(slots[i] as Entry);
+    // Counted first: an array of a million that grows leaves two of the kind behind.
+    let count = 0;
+    for (let i = start; i < slots.length; i++) if (isNews(i)) count++;
+    const changes: LogEntry[] = [];
+    changes.length = count;
+    for (let i = start, n = 0; n < count; i++) if (isNews(i)) changes[n++] = slots[i] as Entry;
     this.#endPass();
     return changes;
+  }
+
+  /**
+   * Shows changes that `batch` would give, up to the slot numbered `head`: the next `most` of them at each call. None of
+   * them is taken. Returns whether there may be more.
+   */
+  look(most: number, head: number, show: (entry: LogEntry) => void): boolean {
+    if (this.#closed) return false;
+    const { seqs, slots } = this.#log;
+    let i = countUpTo(seqs, Math.max(this.#looked, this.#at));
+    for (; i < slots.length && (seqs[i] as number) <= head; i++) {
+      if (most-- === 0) return true;
+      const entry = slots[i] as Entry;
+      this.#looked = seqs[i] as number;
+      if (entry.seq === this.#looked && this.#isNews(entry)) show(entry);
+    }
+    return false;
   }
 
   /** Gives up its place; the log holds nothing for it any more. There is nothing to read after that. */
@@ -499,6 +685,12 @@ export class Cursor {
   }
 }
 
+function* packedKeys(keys: readonly StoredKey[]): Generator<PackedKey, void, undefined> {
+  for (const { key, bytes, revision, createRevision } of keys) {
+    yield { key, packed: pack(bytes), revision, createRevision };
+  }
+}
+
 /** Whether no cursor holds the key of an entry that is not live, or is about to be so. */
 function isOwedToNobody(entry: Entry): boolean {
   return entry.lifetimes === undefined && entry.pins === 0;
@@ -512,11 +704,4 @@ function keepMarked(lifetimes: readonly number[], positions: readonly number[]):
     if (countUpTo(positions, born - 1) < countUpTo(positions, died - 1)) kept.push(born, died);
   }
   return kept.length === 0 ? undefined : kept;
-}
-
-/** Compared by content. Without Node's Buffer, since backends of any runtime use this. */
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

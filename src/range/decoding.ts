@@ -9,9 +9,29 @@ import type { LogEntry, StoredKey } from "./conflating-log.ts";
 /** What decoding an entry gave. It is kept on the entry, so all watchers of a range share one decoded value. */
 export type Decoded<T> = { readonly value: T } | { readonly error: EventValueError };
 
+/** What is kept of a value that the decoder rejected. */
+class Rejected {
+  readonly error: EventValueError;
+
+  constructor(error: EventValueError) {
+    this.error = error;
+  }
+}
+
+/** What is kept of `undefined`, which as such means that nothing was decoded yet. */
+const decodedUndefined = Symbol();
+
 /** Decodes the entry, which must be live, unless somebody has before. */
 export function decoded<T>(entry: LogEntry, decode: Decode<T>): Decoded<T> {
-  return (entry.decoded ??= decodeStored(entry, decode)) as Decoded<T>;
+  if (entry.decoded === undefined) {
+    const result = decodeStored(entry, decode);
+    // The value itself is kept: something around it would take 32 bytes, which are 32 MB for a million keys.
+    if ("error" in result) entry.decoded = new Rejected(result.error);
+    else entry.decoded = result.value === undefined ? decodedUndefined : result.value;
+  }
+  const kept = entry.decoded;
+  if (kept instanceof Rejected) return kept;
+  return { value: (kept === decodedUndefined ? undefined : kept) as T };
 }
 
 /** Decodes what the store holds under a key of the log. */

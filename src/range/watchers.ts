@@ -6,10 +6,11 @@
  */
 import type { Decode } from "../codec.ts";
 import { checkOptions, type Known } from "../internal/arguments.ts";
+import { macrotask } from "../internal/macrotask.ts";
 import { type AskOptions, ENDED, NOTHING, PullWatcher, UNKNOWN, type WaitList } from "../internal/pull-watcher.ts";
-import type { Batch, GetBatchOptions, KeyUpdate, RangeWatcher } from "../keyspace.ts";
+import type { Batch, GetBatchOptions, InvalidUpdate, KeyUpdate, RangeWatcher } from "../keyspace.ts";
 import type { Watcher, WatchOptions } from "../watchable.ts";
-import type { Cursor } from "./conflating-log.ts";
+import type { Cursor, LogEntry } from "./conflating-log.ts";
 import { changeOf, decoded, updateOf } from "./decoding.ts";
 import type { Feed } from "./feed.ts";
 
@@ -50,6 +51,7 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
       if (feed.freshTo < this.#needs) return UNKNOWN;
       this.#needs = 0;
     }
+    if (feed.log.merging) return UNKNOWN;
     return this.take();
   }
 
@@ -136,11 +138,20 @@ class UpdateWatcher<T> extends LogWatcher<KeyUpdate<T>> {
   }
 }
 
+type Change<T> = KeyUpdate<T> | InvalidUpdate;
+
+/** How many values are decoded before others have the event loop: some milliseconds of it, mostly. */
+const decodedAtOnce = 4096;
+
 const batchOptions: Known = { signal: "AbortSignal", backlogOnly: "boolean" };
 
 class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   /** Whether the pending get, or the one that is about to be, is for a batch. */
   #wantsBatch = false;
+  /** The head of the log when there first was something to decode for the batch that is asked for. */
+  #head: number | undefined;
+  /** Whether decoding goes on when the loop has turned. */
+  #turning = false;
 
   getBatch(options?: GetBatchOptions): Promise<Batch<T>> {
     checkOptions(options, batchOptions, "getBatch()");
@@ -156,7 +167,10 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   }
 
   #askBatch(iterating: boolean, options?: AskOptions): Promise<unknown> {
-    if (!this.pending) this.#wantsBatch = true;
+    if (!this.pending) {
+      this.#wantsBatch = true;
+      this.#head = undefined;
+    }
     return super.ask(iterating, options);
   }
 
@@ -167,10 +181,34 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
 
   protected override take(): unknown {
     if (!this.#wantsBatch) return super.take();
+    if (!this.#decodeAhead()) return UNKNOWN;
     const { cursor, decode, feed } = this;
     const type = cursor.pristine ? "snapshot" : "update";
-    const changes = cursor.batch().map((entry) => changeOf(entry, decode));
+    const entries = cursor.batch();
+    // In place: there may be a million.
+    const changes = entries as unknown as Change<T>[];
+    for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, decode);
     if (type === "update" && changes.length === 0) return NOTHING;
     return { type, revision: feed.log.revision, changes } satisfies Batch<T>;
+  }
+
+  /**
+   * Decodes what the batch will hold, some at each turn of the event loop, and tells whether that is done: a million
+   * values take seconds. What comes meanwhile is decoded with the batch, or there might be no end of it.
+   */
+  #decodeAhead(): boolean {
+    if (this.#turning) return false;
+    const { cursor, decode } = this;
+    this.#head ??= this.feed.log.head;
+    const more = cursor.look(decodedAtOnce, this.#head, (entry) => {
+      if (entry.live) decoded(entry, decode);
+    });
+    if (!more) return true;
+    this.#turning = true;
+    macrotask(() => {
+      this.#turning = false;
+      this.waiting.wake();
+    });
+    return false;
   }
 }

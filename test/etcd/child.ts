@@ -3,8 +3,11 @@
  * library leaves behind. The program is handed over as text, so that nothing is written anywhere.
  */
 import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
+import { mutate } from "../mutations/mutations.mjs";
 
 /** What a task is given. */
 export interface Tools {
@@ -26,6 +29,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
+const root = fileURLToPath(new URL("../../", import.meta.url));
 const mark = "result of the child: ";
 let bundle: Promise<string> | undefined;
 
@@ -48,20 +52,42 @@ function compiled(): Promise<string> {
     platform: "node",
     target: "node20",
     logLevel: "silent",
+    plugins: [mutating],
   }).then(({ outputFiles }) => outputFiles[0]!.text);
   return bundle;
 }
 
-/** Runs `task`, which is taken as text: it sees what it is given and globals only. It gets ten seconds. */
+/** A mutation that EV_MUTATION names is in the child's copy of the library as well. */
+const mutating: Plugin = {
+  name: "mutating",
+  setup({ onLoad }) {
+    const { EV_MUTATION: mutation } = process.env;
+    if (!mutation) return;
+    onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const file = relative(root, path).split(sep).join("/");
+      return { contents: mutate(mutation, file, await readFile(path, "utf8")), loader: "ts" };
+    });
+  },
+};
+
+/** How a task's process is run. */
+export interface ChildOptions {
+  readonly nodeOptions?: readonly string[];
+  /** @defaultValue 10000 */
+  readonly timeoutMs?: number;
+}
+
+/** Runs `task`, which is taken as text: it sees what it is given and globals only. */
 export async function inChild(
   task: (tools: Tools) => unknown,
   given: Pick<Tools, "endpoint" | "prefix">,
+  { nodeOptions = [], timeoutMs = 10_000 }: ChildOptions = {},
 ): Promise<Ended> {
   const program = `${await compiled()}
     (${task.toString()})({ ...library, ...${JSON.stringify(given)} }).then((result) => {
       process.stdout.write(${JSON.stringify(mark)} + JSON.stringify(result ?? null));
     });`;
-  const child = spawn(process.execPath, ["-"], { stdio: "pipe" });
+  const child = spawn(process.execPath, [...nodeOptions, "-"], { stdio: "pipe" });
   let stdout = "";
   let stderr = "";
   let hung = false;
@@ -75,7 +101,7 @@ export async function inChild(
   const timer = setTimeout(() => {
     hung = true;
     child.kill("SIGKILL");
-  }, 10_000);
+  }, timeoutMs);
   const exitCode = await new Promise<number | null>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", resolve);

@@ -1,8 +1,10 @@
-import { describe, expect, test } from "vitest";
+import { setImmediate as macrotask } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Client } from "../../src/etcd/client.ts";
 import { list } from "../../src/etcd/list.ts";
+import { pack, unpack } from "../../src/range/packed.ts";
 import type { RangeRequest } from "../../src/etcd/proto/generated/etcd.ts";
-import type { KeyRecord, RangeResult } from "../../src/etcd/proto/hot-decoders.ts";
+import type { KeyRecord, PageRecord, RangeResult } from "../../src/etcd/proto/hot-decoders.ts";
 import { TransportError } from "../../src/etcd/transport.ts";
 import { rejection } from "../support/promises.ts";
 
@@ -37,17 +39,27 @@ function page(
   return { header, kvs, more: all.length > kvs.length, count: keys };
 }
 
+/** All records, and the revision they are of. Pages of a reading that was begun again are forgotten. */
+async function listed(client: Client, signal?: AbortSignal): Promise<{ revision: number; records: PageRecord[] }> {
+  let records: PageRecord[] = [];
+  const { revision } = await list(client, range, signal, () => {
+    const these: PageRecord[] = (records = []);
+    return (page) => void these.push(...page);
+  });
+  return { revision, records };
+}
+
 function refusal(details: string): TransportError {
   return new TransportError("model", 11, `etcdserver: mvcc: ${details}`, true);
 }
 
-const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const textOf = (value: PageRecord["value"]): string => new TextDecoder().decode(unpack(pack(value)));
 
 describe("listing a range", () => {
   test("reads all pages at the revision of the first", async () => {
     const { client, requests } = clientOf((request) => page(request, { name: "a", keys: 800 }));
-    const { header, records } = await list(client, range, undefined);
-    expect(header.revision).toBe(1000);
+    const { revision, records } = await listed(client);
+    expect(revision).toBe(1000);
     expect(records.map(({ key }) => key)).toEqual(Array.from({ length: 800 }, (_, i) => `${100 + i}`));
     expect(requests.length).toBeGreaterThan(2);
     expect(requests.map(({ revision }) => revision)).toEqual([undefined, ...requests.slice(1).map(() => 1000)]);
@@ -81,7 +93,7 @@ describe("listing a range", () => {
   ];
   test.each(interruptions)("begins again where %s", async (_title, answer) => {
     const { client, requests } = clientOf(answer);
-    const { records } = await list(client, range, undefined);
+    const { records } = await listed(client);
     expect(records.map(({ value }) => textOf(value))).toEqual(Array.from({ length: 200 }, (_, i) => `new ${100 + i}`));
     // The one that begins again asks for the newest state.
     expect(requests[2]).toMatchObject({ key: range.key });
@@ -93,7 +105,7 @@ describe("listing a range", () => {
     const { client, requests } = clientOf(() => {
       throw error;
     });
-    expect(await rejection(list(client, range, undefined))).toBe(error);
+    expect(await rejection(listed(client))).toBe(error);
     expect(requests).toHaveLength(1);
   });
 
@@ -103,10 +115,141 @@ describe("listing a range", () => {
       for (const record of answer.kvs) record.value = new Uint8Array(1_000_000);
       return answer;
     });
-    await list(big.client, range, undefined);
+    await listed(big.client);
     for (const { limit } of big.requests.slice(1)) expect(limit).toBeLessThanOrEqual(5);
     const small = clientOf((request) => page(request, { name: "small", keys: 900 }));
-    await list(small.client, range, undefined);
-    expect(small.requests.map(({ limit }) => limit)).toEqual([64, 512, 4096]);
+    await listed(small.client);
+    expect(small.requests.map(({ limit }) => limit)).toEqual([16, 128, 1024]);
+  });
+
+  test("hands pages on as they come, and begins anew where reading does", async () => {
+    const told: string[] = [];
+    const { client, requests } = clientOf((request, number) => {
+      told.push(`asked ${number}`);
+      if (number === 3) throw refusal("required revision has been compacted");
+      return page(request, { name: "a", keys: 400 });
+    });
+    let begun = 0;
+    await list(client, range, undefined, ({ revision }) => {
+      const name = `${++begun}`;
+      told.push(`begin ${name} at ${revision}`);
+      return (records) => void told.push(`${records.length} to ${name}`);
+    });
+    // Each page is asked for before the one before it is taken in.
+    expect(told).toEqual([
+      "asked 1",
+      "begin 1 at 1000",
+      "asked 2",
+      "16 to 1",
+      "asked 3",
+      "128 to 1",
+      "asked 4",
+      "begin 2 at 1000",
+      "asked 5",
+      "16 to 2",
+      "asked 6",
+      "128 to 2",
+      "256 to 2",
+    ]);
+    expect(requests).toHaveLength(6);
+  });
+
+  test("asks for less where an answer is too big to be sent, and goes on", async () => {
+    const limits: (number | undefined)[] = [];
+    const { client } = clientOf((request) => {
+      limits.push(request.limit);
+      if (request.limit! > 10)
+        throw new TransportError("model", 8, "grpc: trying to send message larger than max (9 vs. 5)", true);
+      return page(request, { name: "a", keys: 30 });
+    });
+    const { records } = await listed(client);
+    expect(records).toHaveLength(30);
+    expect(limits.slice(0, 2)).toEqual([16, 4]);
+  });
+
+  test("gives up on an answer that is too big with one key", async () => {
+    const error = new TransportError("model", 8, "grpc: trying to send message larger than max (9 vs. 5)", true);
+    const { client, requests } = clientOf(() => {
+      throw error;
+    });
+    expect(await rejection(listed(client))).toBe(error);
+    expect(requests.map(({ limit }) => limit)).toEqual([16, 4, 1]);
+  });
+
+  describe("over a slow link", () => {
+    beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
+    afterEach(() => void vi.useRealTimers());
+
+    /** A store behind a link that takes `msPerKey`; the client gives up on an attempt as the real one does: never. */
+    function slowClient(
+      msPerKey: number,
+      keys: number,
+    ): { client: Client; limits: number[]; deadlines: number[]; link: { msPerKey: number } } {
+      const limits: number[] = [];
+      const link = { msPerKey };
+      const deadlines: number[] = [];
+      const attempt = (
+        _method: unknown,
+        request: RangeRequest,
+        { signal, deadlineMs }: { signal: AbortSignal; deadlineMs: number },
+      ): Promise<RangeResult> => {
+        const answer = page(request, { name: "a", keys });
+        limits.push(request.limit!);
+        deadlines.push(deadlineMs);
+        const takes = link.msPerKey * answer.kvs.length;
+        return new Promise((resolve, reject) => {
+          // An attempt that takes longer than its deadline is made again, without end.
+          if (takes <= deadlineMs) setTimeout(() => resolve(answer), takes);
+          signal.addEventListener("abort", () => reject(signal.reason as Error));
+        });
+      };
+      return { client: { attempt } as unknown as Client, limits, deadlines, link };
+    }
+
+    async function passing<T>(promise: Promise<T>): Promise<T> {
+      let done = false;
+      const ended = promise.finally(() => void (done = true));
+      ended.catch(() => {});
+      while (!done) {
+        await macrotask();
+        await vi.advanceTimersByTimeAsync(1000);
+      }
+      return ended;
+    }
+
+    test("asks for a smaller page with more time where one does not come", async () => {
+      const { client, limits } = slowClient(2500, 20);
+      const { records } = await passing(listed(client));
+      expect(records.map(({ key }) => key)).toEqual(Array.from({ length: 20 }, (_, i) => `${100 + i}`));
+      // What did not come is not asked for again.
+      expect(limits).toEqual([16, 4, 4, 4, 4, 4]);
+    });
+
+    test("waits for as long as a single key takes", async () => {
+      const { client, limits, deadlines } = slowClient(65_000, 2);
+      const { records } = await passing(listed(client));
+      expect(records).toHaveLength(2);
+      expect(limits.slice(0, 4)).toEqual([16, 4, 1, 1]);
+      expect(Math.max(...deadlines)).toBeLessThan(200_000);
+    });
+
+    test("asks for more again where the link has become faster", async () => {
+      const { client, limits, link } = slowClient(2500, 900);
+      const ended = listed(client);
+      setTimeout(() => (link.msPerKey = 0), 60_000);
+      const { records } = await passing(ended);
+      expect(records).toHaveLength(900);
+      expect(Math.max(...limits.slice(2))).toBeGreaterThan(64);
+    });
+
+    test("is ended at once by its signal", async () => {
+      const { client } = slowClient(65_000, 2);
+      const stop = new AbortController();
+      const ended = rejection(listed(client, stop.signal));
+      await macrotask();
+      stop.abort("enough");
+      expect(await ended).toBe("enough");
+      expect(vi.getTimerCount()).toBe(0);
+    });
   });
 });

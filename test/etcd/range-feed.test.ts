@@ -93,7 +93,8 @@ class History {
       .filter(([key]) => (end === "" ? key === from : key >= from && key < end))
       .sort(([a], [b]) => (a < b ? -1 : 1));
     const newer = all.filter(([, held]) => held.revision >= minModRevision);
-    const page = limit === 0 ? newer : newer.slice(0, limit);
+    // Listings come in pages of two keys, however many are asked for: anything may happen between them.
+    const page = limit === 0 ? newer : newer.slice(0, Math.min(limit, 2));
     return {
       header: this.header,
       kvs: page.map(([key, held]): KeyRecord => record(key, held.value, held.revision, held.createRevision)),

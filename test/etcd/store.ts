@@ -173,12 +173,15 @@ export interface Fixture {
   readonly store: Store;
 }
 
-/** Starts a server before the tests of the suite that this is called in, and ends it after them. */
-export function useEtcd(options?: EtcdOptions): Fixture {
+/**
+ * Starts a server before the tests of the suite that this is called in, and ends it after them. A function gives its
+ * options when it starts.
+ */
+export function useEtcd(options?: EtcdOptions | (() => EtcdOptions)): Fixture {
   let etcd!: EtcdServer;
   let store!: Store;
   beforeAll(async () => {
-    etcd = await startEtcd(options);
+    etcd = await startEtcd(typeof options === "function" ? options() : options);
     store = new Store(etcd.endpoint);
   });
   afterAll(async () => {

@@ -418,6 +418,21 @@ describe("a transport", () => {
     expect(error).toMatchObject({ status: 12, details: "Received HTTP status code 404" });
   });
 
+  test("to a server that answers in a compression which it did not announce fails, and says something", async () => {
+    await using server = await startGrpcServer({
+      call: ({ stream }) => {
+        stream.respond({ ":status": 200, "content-type": "application/grpc" });
+        stream.end(Buffer.from([1, 0, 0, 0, 2, 10, 99]));
+      },
+    });
+    const transport = open(server.endpoint);
+    const { details } = await failure(transport.unary(rpc.range, { key }));
+    expect(details).toEqual(expect.any(String));
+    const { ends } = watchAll(transport);
+    await until(() => ends.length > 0);
+    expect(ends[0]!.details).toEqual(expect.any(String));
+  });
+
   test("reaches an IPv6 address", async () => {
     await using server = await startGrpcServer({ host: "::1", call: ({ answer }) => answer(nothing, 0) });
     expect(await open(server.endpoint).unary(rpc.range, { key })).toMatchObject({ count: 0 });
@@ -708,12 +723,13 @@ describe(`a transport closed at any moment (seed ${seed})`, () => {
 });
 
 describe("a transport with TLS", () => {
-  const folder = mkdtempSync(join(tmpdir(), "event-value-tls-"));
+  let folder: string;
   const file = (name: string): string => readFileSync(join(folder, name), "utf8");
   const openssl = (...args: string[]): void => {
     execFileSync("openssl", args, { cwd: folder, stdio: "ignore" });
   };
   beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "event-value-tls-"));
     const days = ["-days", "2", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
     openssl("req", "-x509", ...days, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority");
     for (const [name, names] of [
@@ -804,7 +820,7 @@ function watchResponse(watchId: number): Uint8Array {
 
 /** Freezes the server and waits until all of its threads have stopped, which they may do after some more answers. */
 async function freeze(etcd: EtcdServer): Promise<void> {
-  etcd.freeze();
+  await etcd.freeze();
   const tasks = `/proc/${etcd.pid}/task`;
   if (!existsSync(tasks)) return delay(100);
   const runs = (task: string): boolean => !readFileSync(`${tasks}/${task}/stat`, "utf8").includes(") T ");

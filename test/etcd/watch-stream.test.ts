@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Client } from "../../src/etcd/client.ts";
 import type { WatchRequest } from "../../src/etcd/proto/generated/etcd.ts";
 import type { WatchEvent, WatchMessage } from "../../src/etcd/proto/hot-decoders.ts";
@@ -57,6 +57,7 @@ function setUp() {
   };
   const client = {
     closed: new AbortController().signal,
+    requestTimeoutMs: 10_000,
     current: transport as unknown as Transport,
     access: async () => ({ transport: client.current, token: undefined }),
     leave: () => {},
@@ -171,6 +172,7 @@ describe("the watch stream", () => {
     for (let i = 0; i < 3; i++) server.send({ watchId: 1, canceled: true, compactRevision: 50 });
     server.send({ watchId: 1, events: eventsOf(1) });
     expect(a.told).toEqual(["created", "compacted"]);
+    expect(server.asked, "answered once").toEqual(["create a", "create b", "cancel 1"]);
     server.send({ watchId: 2, events: [] });
     expect(b.told).toEqual(["created", "progress 100"]);
   });
@@ -215,6 +217,36 @@ describe("the watch stream", () => {
     expect(servers[1]!.asked).toEqual(["create c"]);
     servers[1]!.send({ created: true, watchId: 1 });
     expect(c.told).toEqual(["created"]);
+  });
+
+  test("K9 leaves a member that answers no create; whatever it says meanwhile counts as a sign of life", async () => {
+    vi.useFakeTimers();
+    try {
+      const { servers, watch } = setUp();
+      const a = watch("a");
+      await vi.advanceTimersByTimeAsync(0);
+      const [server] = servers as [ServerSide];
+      vi.advanceTimersByTime(9000);
+      const b = watch("b");
+      server.send({ created: true, watchId: 1 });
+      vi.advanceTimersByTime(9000);
+      server.send({ watchId: 1, events: eventsOf(1) });
+      vi.advanceTimersByTime(9000);
+      expect([a.told, b.told]).toEqual([["created", "1 events"], []]);
+      vi.advanceTimersByTime(1000);
+      expect([a.told, b.told]).toEqual([["created", "1 events", "lost"], ["lost"]]);
+      expect(server.closed).toBe(true);
+      // Answered, it may be silent for as long as it likes.
+      const c = watch("c");
+      await vi.advanceTimersByTimeAsync(0);
+      servers[1]!.send({ created: true, watchId: 1 });
+      vi.advanceTimersByTime(3_600_000);
+      expect(c.told).toEqual(["created"]);
+      c.cancel();
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("K9 goes where the calls go: a member that they have left is left, and silence even where there is no other", async () => {

@@ -22,9 +22,7 @@ export function checkGrowth(bytes: readonly number[]): void {
 
 /** @throws Broken where the servers have other watches or streams than those that are needed */
 export function checkWatches(found: { watches: number; streams: number }, needed: typeof found): void {
-  for (const what of ["watches", "streams"] as const) {
-    if (found[what] !== needed[what]) {
-      throw new Broken(bounded, `the servers have ${found[what]} ${what} where ${needed[what]} are needed`);
-    }
-  }
+  if (found.watches === needed.watches && found.streams === needed.streams) return;
+  const text = ({ watches, streams }: typeof found): string => `${watches} watches on ${streams} streams`;
+  throw new Broken(bounded, `the servers have ${text(found)} where ${text(needed)} are needed`);
 }

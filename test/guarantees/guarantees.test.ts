@@ -242,8 +242,12 @@ describe("bounded", () => {
 
   test("is one watch of the server for all that share it", () => {
     checkWatches({ watches: 3, streams: 1 }, { watches: 3, streams: 1 });
-    expect(() => checkWatches({ watches: 4, streams: 1 }, { watches: 3, streams: 1 })).toThrow("4 watches where 3");
-    expect(() => checkWatches({ watches: 3, streams: 2 }, { watches: 3, streams: 1 })).toThrow("2 streams where 1");
+    expect(() => checkWatches({ watches: 4, streams: 1 }, { watches: 3, streams: 1 })).toThrow(
+      "4 watches on 1 streams where 3",
+    );
+    expect(() => checkWatches({ watches: 3, streams: 2 }, { watches: 3, streams: 1 })).toThrow(
+      "3 watches on 2 streams where 3",
+    );
   });
 });
 

@@ -88,8 +88,10 @@ export class Oracle {
       const attempt = new AbortController();
       const end = (): void => attempt.abort();
       stop.addEventListener("abort", end);
-      const silent = setInterval((known = this.#history.revision) => {
+      let known = -1;
+      const silent = setInterval(() => {
         if (this.#history.revision === known && known < this.#acknowledged) end();
+        known = this.#history.revision;
       }, patienceMs);
       try {
         await this.#watch(this.#gateways[this.#at++ % 3]!, attempt.signal);

@@ -7,6 +7,7 @@
  * with the log, and are rewound.
  */
 import type { ConflatingLog, Cursor, LogEntry, StoredKey } from "../../src/range/conflating-log.ts";
+import { pack } from "../../src/range/packed.ts";
 import type { Random } from "../support/seed.ts";
 
 /** What is written to one key; `undefined` deletes it. */
@@ -66,6 +67,8 @@ class Watcher {
   /** The revision of the last change it was given, in the present history. */
   revision = 0;
   asked = false;
+  /** Whether it has looked ahead in this pass, and not at all there is. */
+  looked = false;
 
   constructor(cursor: Cursor) {
     this.cursor = cursor;
@@ -92,6 +95,7 @@ export class Run {
   /** Which lifetime each key is in. */
   readonly #lives = new Map<string, number>();
   #versions = 0;
+  #merges = 0;
   /** The versions for which something was left on the entry, as if decoded. */
   readonly #decoded = new Set<number>();
 
@@ -215,7 +219,9 @@ export class Run {
     }
     keys.sort((a, b) => (a.key < b.key ? -1 : 1));
     const given = [...keys];
-    this.log.merge(keys, this.#revision, { rewound });
+    this.#merges++;
+    if (this.#merges % 2 === 0) this.log.merge(keys, this.#revision, { rewound });
+    else this.#mergeInSteps(keys, rewound);
     must(
       keys.every((stored, i) => stored === given[i]),
       "a merge leaves its argument as it is",
@@ -227,6 +233,23 @@ export class Run {
     }
     for (const key of this.#known.keys()) if (!this.#stored.has(key)) this.#knowDeleted(key);
     this.#checkLog();
+  }
+
+  /** Merges pages of two keys, after a merge that is given up, while watchers come and go between the steps. */
+  #mergeInSteps(keys: readonly StoredKey[], rewound: boolean): void {
+    const { log } = this;
+    const packed = keys.map((stored) => ({ ...stored, packed: pack(stored.bytes) }));
+    log.beginMerge({ rewound: !rewound }).add(packed);
+    const merge = log.beginMerge({ rewound, stepSize: 1 + (this.#merges % 3) });
+    for (let i = 0; i < packed.length; i += 2) merge.add(packed.slice(i, i + 2));
+    must(!log.merging && log.size === this.#known.size, "what was added is not merged yet");
+    const steps = merge.commit(this.#revision);
+    for (let n = this.#merges; steps.next().done !== true; n++) {
+      must(log.merging, "a merge tells that it is under way");
+      if (n % 7 === 0) this.#watchers.push(new Watcher(log.join()));
+      if (n % 11 === 0) this.#watchers.shift()?.cursor.close();
+    }
+    must(!log.merging, "a merge comes to its end");
   }
 
   #rewind(back: number): void {
@@ -250,6 +273,10 @@ export class Run {
 
   #next(watcher: Watcher): boolean {
     watcher.asked = true;
+    if (this.#versions % 3 === 0) {
+      watcher.cursor.look(1, this.log.head, () => {});
+      watcher.looked = true;
+    }
     const entry = watcher.cursor.next();
     must(!watcher.cursor.pristine, "a cursor that was asked is not pristine");
     if (entry !== undefined) this.#give(watcher, entry);
@@ -260,7 +287,17 @@ export class Run {
   #batch(watcher: Watcher): void {
     must(watcher.cursor.pristine === !watcher.asked, "a cursor is pristine until it is asked");
     watcher.asked = true;
+    const shown: LogEntry[] = [];
+    const show = (entry: LogEntry): void => void shown.push(entry);
+    for (let i = 0; watcher.cursor.look(2, this.log.head, show); i++) {
+      must(i <= this.log.footprint, "looking ahead comes to an end");
+    }
     const changes = watcher.cursor.batch();
+    const expected = watcher.looked ? changes.slice(changes.length - shown.length) : changes;
+    must(
+      shown.length === expected.length && shown.every((entry, i) => entry === expected[i]),
+      "looking ahead shows what the batch will hold",
+    );
     must(!watcher.cursor.pristine, "a cursor that was asked is not pristine");
     for (const entry of changes) this.#give(watcher, entry);
     this.#endPass(watcher);
@@ -294,6 +331,7 @@ export class Run {
     must(this.#isUpToDate(watcher), "at the end of a pass nothing is missing");
     must(watcher.cursor.footprint === 0, "a cursor that knows everything lists nothing");
     watcher.base = new Map(watcher.told);
+    watcher.looked = false;
   }
 
   #isUpToDate({ told }: Watcher): boolean {

@@ -30,41 +30,28 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
     "entry.pins === 0",
   ],
   ["never forgets a deleted key", "entry.lifetimes === undefined && entry.pins === 0", "false"],
-  [
-    "counts a key that comes back as alive all the while",
-    "entry.live = true;\n    entry.born = entry.seq;",
-    "entry.live = true;",
-  ],
-  ["ends a lifetime too late", "push(entry.born, this.head + 1)", "push(entry.born, this.head + 2)"],
-  ["begins a lifetime too late", "push(entry.born, this.head + 1)", "push(entry.born + 1, this.head + 1)"],
+  ["counts a key that comes back as alive all the while", "    past.born = entry.seq;\n", ""],
+  ["ends a lifetime too late", "push(past.born, this.head + 1)", "push(past.born, this.head + 2)"],
+  ["begins a lifetime too late", "push(past.born, this.head + 1)", "push(past.born + 1, this.head + 1)"],
   ["drops a lifetime with a mark at its beginning", "countUpTo(positions, born - 1)", "countUpTo(positions, born)"],
   ["keeps a lifetime with a mark at its end", "countUpTo(positions, died - 1)", "countUpTo(positions, died)"],
   [
     "tells of a change of revision only",
     "    entry.revision = revision;\n    this.#append(entry);",
-    "    entry.revision = revision;\n    this.#append(entry);\n    entry.changed = entry.seq;",
+    "    entry.revision = revision;\n    this.#append(entry);\n    entry.past().changed = entry.seq;",
   ],
-  [
-    "tells of no change of a known key",
-    "    this.#restamp(entry, revision);\n    entry.changed = entry.seq;",
-    "    this.#restamp(entry, revision);",
-  ],
+  ["tells of no change of a known key", "    past.changed = entry.seq;\n", ""],
   [
     "does not record the revision of an equal put",
     "else if (entry.revision !== revision) this.#restamp(entry, revision);",
     "",
   ],
-  ["takes equal lengths for equal bytes", "if (a[i] !== b[i]) return false;", ";"],
-  ["takes equal beginnings for equal bytes", "if (a.length !== b.length) return false;", ""],
-  [
-    "takes a key that was created anew for the same",
-    "this.live && this.createRevision === createRevision &&",
-    "this.live &&",
-  ],
+  ["takes any bytes for equal at a put", "&& holds(this.packed, bytes)", ""],
+  ["takes any bytes for equal in a merge", "return samePacked(this.packed, packed);", "return true;"],
   [
     "keeps what was decoded of other bytes",
-    "    entry.decoded = undefined;\n    this.#restamp(entry, revision);\n    entry.changed",
-    "    this.#restamp(entry, revision);\n    entry.changed",
+    "    entry.decoded = undefined;\n    this.#restamp(entry, revision);\n    const past",
+    "    this.#restamp(entry, revision);\n    const past",
   ],
   [
     "keeps what was decoded of a deleted key",
@@ -76,19 +63,39 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
     "    entry.revision = revision;\n    this.#append(entry);",
     "    entry.revision = revision;\n    entry.decoded = undefined;\n    this.#append(entry);",
   ],
-  ["merges in the order given", "moving.sort((a, b) => a.revision - b.revision);", ""],
+  ["leaves a slot without what was true in it", "if (this.seq !== 0) this.past();", ""],
+  ["takes a key that was created anew for the same in a merge", "|| this.createRevision !== createRevision", ""],
   [
     "leaves keys that were not changed by a rewind in their place",
-    "rewound || !this.#holds(stored)",
-    "!this.#holds(stored)",
+    "if (!rewound && entry?.revision",
+    "if (entry?.revision",
   ],
   ["leaves owed deletions in their place at a rewind", "if (rewound) this.#restampTombstones(revision);", ""],
-  ["merges without deleting what vanished", "if (this.#size > keys.length) this.#deleteOthers(keys, revision);", ""],
+  ["merges without deleting what vanished", "if (this.#size > listed) {", "if (false) {"],
+  ["deletes what a merge has just put", "entry.live && entry.seq <= before && ", "entry.live && "],
+  ["deletes what a merge has left in its place", " && !staying.has(entry)", ""],
+  ["counts keys twice in a merge", "listed++;", "listed += 2;"],
   [
-    "takes an equal revision for an equal key",
-    "return entry?.revision === stored.revision && entry.isSame(stored.bytes, stored.createRevision);",
-    "return entry?.revision === stored.revision;",
+    "merges in the order given",
+    'import { Runs } from "./runs.ts";',
+    "class Runs<T> { #all: T[] = []; add(page: T[]) { this.#all.push(...page); } next() { return this.#all.shift(); } }",
   ],
+  [
+    "may be read in the midst of a merge",
+    "const before = this.head;",
+    "const before = this.head;\n    this.#merging = false;",
+  ],
+  [
+    "may be read in the midst of its first merge",
+    "const { size } = byKey;",
+    "const { size } = byKey;\n    this.#merging = false;",
+  ],
+  [
+    "leaves cursors where they stood before its first state",
+    "    this.sweeps++;\n    this.#work = 0;\n    this.#merging",
+    "    this.#work = 0;\n    this.#merging",
+  ],
+  ["takes an equal revision for an equal key", " && entry.isLike({ packed, createRevision })", ""],
   [
     "hands what it handed before",
     "if (entry.live) return entry.changed > (told ?? this.#drained);",
@@ -158,6 +165,9 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
     "return countUpTo(this.#log.seqs, this.#at);",
     "return countUpTo(this.#log.seqs, this.#at + 1);",
   ],
+  ["shows what is not owed", "if (entry.seq === this.#looked && this.#isNews(entry)) show(entry);", "show(entry);"],
+  ["shows one less", "if (most-- === 0) return true;", "if (--most === 0) return false;"],
+  ["looks where it has looked", "Math.max(this.#looked, this.#at)", "this.#at"],
   ["never sweeps", "if (this.#work > 16 + toGoThrough / 2) this.#sweep();", ""],
   ["sweeps away what follows a blank", "kept++;", "kept = i + 1;"],
   ["does not count blanks", "    this.#append(entry);\n    this.#work++;", "    this.#append(entry);"],
@@ -171,7 +181,8 @@ const range = new URL("../../src/range/", import.meta.url);
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "conflating-log-"));
   source = await readFile(new URL("conflating-log.ts", range), "utf8");
-  for (const file of ["ascending.ts", "marks.ts"]) await copyFile(new URL(file, range), join(directory, file));
+  for (const file of ["ascending.ts", "marks.ts", "packed.ts", "runs.ts"])
+    await copyFile(new URL(file, range), join(directory, file));
 });
 
 afterAll(() => rm(directory, { recursive: true }));

@@ -3,12 +3,15 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  decodePage,
   decodeRange,
   decodeWatch,
   type KeyRecord,
+  type Page,
   type RangeResult,
   type WatchMessage,
 } from "../../src/etcd/proto/hot-decoders.ts";
+import { pack } from "../../src/range/packed.ts";
 import * as generated from "../support/generated/etcd.ts";
 import { seed } from "../support/seed.ts";
 
@@ -87,12 +90,27 @@ const unknownFields = fc
     return writer.finish();
   });
 
+/** What a page says of a range. */
+function pageOf({ kvs, ...rest }: RangeResult): Page {
+  return {
+    ...rest,
+    kvs: kvs.map(({ key, rawKey, createRevision, modRevision, value }) => ({
+      key,
+      rawKey,
+      createRevision,
+      modRevision,
+      value: pack(value),
+    })),
+  };
+}
+
 describe(`hot decoders (seed ${seed})`, () => {
   test("read a range response as the generated decoder does", () => {
     fc.assert(
       fc.property(rangeResponse, (message) => {
         const encoded = generated.RangeResponse.encode(message).finish();
         deepStrictEqual(decodeRange(encoded), rangeOf(message));
+        deepStrictEqual(decodePage(encoded), pageOf(rangeOf(message)));
         deepStrictEqual(rangeOf(generated.RangeResponse.decode(encoded)), rangeOf(message));
       }),
       runs,
@@ -136,7 +154,9 @@ describe(`hot decoders (seed ${seed})`, () => {
         });
         deepStrictEqual(decodeWatch(watch), watchOf(message));
         const kvs = message.events.map(({ kv }) => kv);
-        deepStrictEqual(decodeRange(range), rangeOf({ header: message.header, kvs, more: false, count: 0 }));
+        const expected = rangeOf({ header: message.header, kvs, more: false, count: 0 });
+        deepStrictEqual(decodeRange(range), expected);
+        deepStrictEqual(decodePage(range), pageOf(expected));
       }),
       runs,
     );
@@ -150,6 +170,11 @@ describe(`hot decoders (seed ${seed})`, () => {
             generated.RangeResponse.encode(range).finish(),
             decodeRange,
             (cut: Uint8Array) => rangeOf(generated.RangeResponse.decode(cut)),
+          ],
+          [
+            generated.RangeResponse.encode(range).finish(),
+            decodePage,
+            (cut: Uint8Array) => pageOf(rangeOf(generated.RangeResponse.decode(cut))),
           ],
           [
             generated.WatchResponse.encode(watch).finish(),
@@ -178,7 +203,7 @@ describe(`hot decoders (seed ${seed})`, () => {
         (message, flips) => {
           const encoded = generated.RangeResponse.encode(message).finish();
           for (const [at, byte] of flips) if (encoded.length > 0) encoded[at % encoded.length] = byte;
-          for (const decode of [decodeRange, decodeWatch]) {
+          for (const decode of [decodeRange, decodePage, decodeWatch]) {
             const result = attempt(() => decode(encoded));
             if (result instanceof Error) expect(result).toBeInstanceOf(RangeError);
           }
@@ -212,6 +237,7 @@ describe(`hot decoders (seed ${seed})`, () => {
     ["8 bytes that are cut short", [97, 0, 0, 0]],
   ])("refuse %s", (_, encoded) => {
     expect(() => decodeRange(Uint8Array.from(encoded))).toThrow(RangeError);
+    expect(() => decodePage(Uint8Array.from(encoded))).toThrow(RangeError);
   });
 
   test("refuse an event of an unknown type", () => {
@@ -224,7 +250,12 @@ describe(`hot decoders (seed ${seed})`, () => {
       fc.property(rangeResponse, (message) => {
         const encoded = Buffer.from(generated.RangeResponse.encode(message).finish());
         const { kvs } = decodeRange(encoded);
+        const page = decodePage(encoded);
         encoded.fill(0);
+        deepStrictEqual(
+          page.kvs.map(({ value }) => value),
+          message.kvs.map(({ value }) => pack(value)),
+        );
         for (const [index, kv] of kvs.entries()) {
           deepStrictEqual(kv.value, message.kvs[index]?.value);
           expect(kv.value.constructor).toBe(Uint8Array);

@@ -1,5 +1,6 @@
 /**
  * Decoders written by hand for the two messages that carry data: the answer to a range read and the watch response.
+ * The first is read in two ways: as a few keys with all that is known of them, and as a page of a great many.
  *
  * They give what the generated decoders give (a property test holds them equal), in a form that can be kept: keys as
  * text, values copied out of the response, which a view would pin as a whole. Unknown fields are skipped; a message
@@ -13,6 +14,7 @@
  * - Text is had from a Buffer: 50 ns less a key than from a TextDecoder. Looking for ASCII first pays only below 12
  *   bytes.
  */
+import { mostAsText, type Packed } from "../../range/packed.ts";
 import type { ResponseHeader } from "./generated/etcd.ts";
 
 /** A key with its value, as the store holds it. */
@@ -48,6 +50,17 @@ export interface RangeResult {
   more: boolean;
   /** The number of keys in the range, whatever the limit. */
   count: number;
+}
+
+/** What a page of a listing tells of a key: no more than is kept, as there may be millions. */
+export interface PageRecord extends Pick<KeyRecord, "key" | "rawKey" | "createRevision" | "modRevision"> {
+  /** Never part of the response it came in. Small values come packed: `pack` makes the same of all. */
+  value: Packed;
+}
+
+/** The answer to a range read, as a page of a listing. */
+export interface Page extends Omit<RangeResult, "kvs"> {
+  kvs: PageRecord[];
 }
 
 /** One message of a watch stream. */
@@ -90,6 +103,38 @@ export function decodeRange(bytes: Uint8Array): RangeResult {
   }
   reader.close(end);
   return result;
+}
+
+/** Reads a `RangeResponse` as a page. @throws `RangeError` where `bytes` is not one. */
+export function decodePage(bytes: Uint8Array): Page {
+  const reader = new Reader(bytes);
+  const page: Page = { header: noHeader(), kvs: [], more: false, count: 0 };
+  const { end } = reader;
+  while (reader.position < end) {
+    const tag = reader.tag();
+    if (tag === 18) page.kvs.push(readPageRecord(reader));
+    else if (tag === 10) readHeader(reader, page.header);
+    else if (tag === 24) page.more = reader.bool();
+    else if (tag === 32) page.count = reader.signed();
+    else reader.skip(tag);
+  }
+  reader.close(end);
+  return page;
+}
+
+function readPageRecord(reader: Reader): PageRecord {
+  const record: PageRecord = { key: "", rawKey: undefined, value: "", createRevision: 0, modRevision: 0 };
+  const end = reader.open();
+  while (reader.position < end) {
+    const tag = reader.tag();
+    if (tag === 10) readKey(reader, record);
+    else if (tag === 16) record.createRevision = reader.signed();
+    else if (tag === 24) record.modRevision = reader.signed();
+    else if (tag === 42) record.value = reader.packed();
+    else reader.skip(tag);
+  }
+  reader.close(end);
+  return record;
 }
 
 /** Reads a `WatchResponse`. @throws `RangeError` where `bytes` is not one. */
@@ -165,12 +210,8 @@ function readKeyValue(reader: Reader, record: KeyRecord): void {
   const end = reader.open();
   while (reader.position < end) {
     const tag = reader.tag();
-    if (tag === 10) {
-      const start = reader.position;
-      record.key = reader.text();
-      // Only a key that is not UTF-8, or holds a U+FFFD of its own, gets beyond the first condition.
-      record.rawKey = record.key.includes("\uFFFD") ? reader.unlessUtf8(start) : undefined;
-    } else if (tag === 16) record.createRevision = reader.signed();
+    if (tag === 10) readKey(reader, record);
+    else if (tag === 16) record.createRevision = reader.signed();
     else if (tag === 24) record.modRevision = reader.signed();
     else if (tag === 32) record.version = reader.signed();
     else if (tag === 42) record.value = reader.copy();
@@ -178,6 +219,13 @@ function readKeyValue(reader: Reader, record: KeyRecord): void {
     else reader.skip(tag);
   }
   reader.close(end);
+}
+
+function readKey(reader: Reader, record: Pick<KeyRecord, "key" | "rawKey">): void {
+  const start = reader.position;
+  record.key = reader.text();
+  // Only a key that is not UTF-8, or holds a U+FFFD of its own, gets beyond the first condition.
+  record.rawKey = record.key.includes("\uFFFD") ? reader.unlessUtf8(start) : undefined;
 }
 
 const nothing: Uint8Array = new Uint8Array(0);
@@ -303,6 +351,15 @@ class Reader {
       this.#block = this.#bytes.slice(start, this.#blockEnd);
     }
     return this.#block.subarray(start - this.#blockStart, end - this.#blockStart);
+  }
+
+  /** A run of bytes as `pack` gives it, in a fifth of the time. */
+  packed(): Packed {
+    const end = this.open();
+    const start = this.position;
+    this.position = end;
+    if (end - start > mostAsText) return this.#bytes.slice(start, end);
+    return this.#buffer.toString("latin1", start, end);
   }
 
   skip(tag: number): void {

@@ -291,3 +291,33 @@ describe.skipIf(!etcdAvailable)("users and passwords in etcd", () => {
     expect(await value.read()).toMatchObject({ value: "2" });
   });
 });
+
+describe.skipIf(!etcdAvailable)("users and passwords in an etcd that is replaced", () => {
+  const server = useEtcd({ args: ["--bcrypt-cost=4"] });
+
+  /** Makes a store that is new ask who one is. */
+  async function found(): Promise<void> {
+    const { store } = server;
+    const { username: name, password } = root;
+    await store.call(userAdd, { name, password });
+    await store.call(roleAdd, { name });
+    await store.call(userGrantRole, { user: name, role: name });
+    await store.call(authEnable, {});
+  }
+
+  test("K9, K7 a token from before, which the new store waits for its log to come to, holds nobody up", async () => {
+    await found();
+    await using keyspace = new EtcdKeyspace({ endpoints: server.etcd.endpoint, auth: root, requestTimeoutMs: 500 });
+    const value = keyspace.value("key", text, { default: "none" });
+    // A token tells how long the store's log was when it was made.
+    for (let i = 0; i < 50; i++) await value.set(`${i}`);
+    await server.etcd.restart();
+    using watcher = value.watch();
+    expect(await watcher.get()).toBe("49");
+    const waiting = watcher.get();
+    await server.etcd.wipe();
+    await found();
+    expect(await waiting).toBe("none");
+    expect(await value.read()).toBe(undefined);
+  });
+});

@@ -69,6 +69,13 @@ describe("the calls of a client", () => {
     expect(calls).toHaveLength(4);
   });
 
+  test("K9 a token that a call got no answer with is not used again: a store that was restored may wait for ever", async () => {
+    const late = failure(4, "Deadline exceeded", true);
+    const { client, calls } = clientOf([late, "here"], auth);
+    expect(await client.call(range, {})).toMatchObject({ answer: "here" });
+    expect(calls).toEqual(["authenticate", "Range with token-1", "authenticate", "Range with token-2"]);
+  });
+
   test("K9 a token that users or roles have changed since is renewed as often as they do; without one, it is tried again", async () => {
     const outdated = failure(3, "etcdserver: revision of auth store is old", true);
     for (const method of [range, put]) {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Proxy } from "../support/proxy.ts";
 import type { Random } from "../support/seed.ts";
 import { keyspaces, type World } from "../proof/world.ts";
-import { eventually, type Fault, type Harm } from "./fault.ts";
+import { eventually, type Fault, type Harm, nothing } from "./fault.ts";
 
 /** The ways of a keyspace to each member. */
 function waysOf(world: World, keyspace: number): Proxy[] {
@@ -89,6 +89,27 @@ export const clientLinkFaults: readonly Fault[] = [
       const keyspace = pick(random);
       await usedBy(world, keyspace);
       return { what: `keyspace ${keyspace}`, cutOff: [keyspace], ...blackhole(waysOf(world, keyspace)) };
+    },
+  },
+  {
+    name: "slow down the ways of a keyspace",
+    async inflict(world, random) {
+      const keyspace = pick(random);
+      const delayMs = random.pick([20, 100, 400]);
+      const ways = waysOf(world, keyspace);
+      for (const way of ways) way.slow(delayMs);
+      return {
+        what: `keyspace ${keyspace}, by ${delayMs} ms`,
+        bit: () =>
+          eventually("an answer takes its time", async () => {
+            const began = performance.now();
+            await fetch(`${random.pick(ways).endpoint}/version`, { headers: { connection: "close" } }).catch(nothing);
+            return performance.now() - began >= 2 * delayMs - 1;
+          }),
+        heal: () => {
+          for (const way of ways) way.slow(0);
+        },
+      };
     },
   },
   {

@@ -141,6 +141,13 @@ export const mutations = [
     caughtBy: { files: ["test/etcd/client.test.ts"], tests: "K9 an expired token is renewed, and again" },
   },
   {
+    name: "a token that got no answer is kept",
+    file: "src/etcd/client.ts",
+    find: "if (isLate(error)) this.expire(access);",
+    replace: "",
+    caughtBy: { files: ["test/etcd/client.test.ts"], tests: "a token that a call got no answer with" },
+  },
+  {
     name: "a token that a change of roles has outdated is refused for good",
     file: "src/etcd/client.ts",
     find: "isOutdated(error) ||",

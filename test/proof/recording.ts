@@ -76,14 +76,23 @@ export type Command =
   | { readonly do: "calm"; readonly calm: boolean }
   | { readonly do: "finish" };
 
+/** How a keyspace is opened: by its defaults, or with times that are short. */
+export interface KeyspaceSetting {
+  readonly endpoints: readonly string[];
+  readonly staleAfterMs?: number;
+  readonly requestTimeoutMs?: number;
+  readonly connectTimeoutMs?: number;
+  readonly keepAliveMs?: number;
+  readonly keepAliveTimeoutMs?: number;
+}
+
 /** What the process that watches is started with. */
 export interface Subject {
   readonly seed: number;
   readonly namespace: string;
   readonly auth: { readonly username: string; readonly password: string };
-  readonly staleAfterMs: number;
-  /** The endpoints of each keyspace. */
-  readonly keyspaces: readonly (readonly string[])[];
+  /** The options of each keyspace, besides those above. */
+  readonly keyspaces: readonly KeyspaceSetting[];
 }
 
 /** The machine's monotonic clock, which all processes share, in milliseconds. */

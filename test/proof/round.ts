@@ -40,8 +40,16 @@ export interface RoundResult {
   readonly writes: number;
 }
 
-/** How late the status of a keyspace may be. */
-const staleAfterMs = 3000;
+/** A keyspace finds out what is wrong the sooner, the more faults a round can have. One has the defaults, as users do. */
+const short = {
+  staleAfterMs: 3000,
+  requestTimeoutMs: 2000,
+  connectTimeoutMs: 1000,
+  keepAliveMs: 5000,
+  keepAliveTimeoutMs: 2000,
+};
+/** How late the status of each keyspace may be. */
+const staleAfterMs = [short.staleAfterMs, 15_000, short.staleAfterMs] as const;
 /** How long watchers may take to come to know what is, when all is well. */
 const convergeMs = 30_000;
 /** How long a process may take to end when it has closed everything. */
@@ -56,11 +64,11 @@ export async function round(options: RoundOptions): Promise<RoundResult> {
       seed: options.seed,
       namespace,
       auth: user,
-      staleAfterMs,
       // The last one has a single member to turn to.
-      keyspaces: Array.from({ length: keyspaces }, (_, i) => {
+      keyspaces: staleAfterMs.map((ms, i) => {
         const ways = world.members.map(({ clients }) => clients[i]!.endpoint);
-        return i === keyspaces - 1 ? ways.slice(-1) : ways;
+        const endpoints = i === keyspaces - 1 ? ways.slice(-1) : ways;
+        return ms === short.staleAfterMs ? { endpoints, ...short } : { endpoints };
       }),
     },
     (recorded) => running.take(recorded),
@@ -171,11 +179,14 @@ class Running {
       );
     }
     const cutOff = harms.flatMap((harm) => harm.cutOff ?? []);
-    if (cutOff.length > 0 && random.below(2) === 0) {
-      await delay(Math.max(0, since + staleAfterMs + 500 - now()));
+    // The defaults would take a quarter of a minute each time.
+    const waitMs = Math.max(0, ...cutOff.map((keyspace) => staleAfterMs[keyspace]!));
+    if (waitMs > 0 && random.below(waitMs > short.staleAfterMs ? 8 : 2) === 0) {
+      await delay(Math.max(0, since + waitMs + 500 - now()));
       for (const keyspace of cutOff) {
+        const bound = staleAfterMs[keyspace]!;
         const { state, at } = this.#status[keyspace] ?? { state: "connecting", at: 0 };
-        checkStale(since, state === "live" ? undefined : Math.min(at, since + staleAfterMs), staleAfterMs);
+        checkStale(since, state === "live" ? undefined : Math.min(at, since + bound), bound);
       }
     } else await delay(random.below(1500));
     for (const harm of harms) await harm.heal();

@@ -14,7 +14,7 @@ import type { Batch, KeyRange, KeyUpdate, KeyValue, RangeSelector, RangeWatcher 
 import { Random } from "../support/seed.ts";
 import { type Change, type Command, now, type Recorded, short, type Subject } from "./recording.ts";
 
-const { seed, namespace, auth, staleAfterMs, keyspaces } = JSON.parse(process.argv[2]!) as Subject;
+const { seed, namespace, auth, keyspaces } = JSON.parse(process.argv[2]!) as Subject;
 
 let lines: string[] = [];
 
@@ -186,17 +186,8 @@ function values(ms: number, random: Random) {
 }
 
 const selectors: readonly RangeSelector[] = ranges.map((keys) => (keys.start === "" ? "" : keys));
-const opened = keyspaces.map((endpoints, at) => {
-  const keyspace = new EtcdKeyspace({
-    endpoints,
-    namespace,
-    auth,
-    staleAfterMs,
-    requestTimeoutMs: 2000,
-    connectTimeoutMs: 1000,
-    keepAliveMs: 5000,
-    keepAliveTimeoutMs: 2000,
-  });
+const opened = keyspaces.map((setting, at) => {
+  const keyspace = new EtcdKeyspace({ ...setting, namespace, auth });
   const random = (): Random => new Random(seed + 1000 * at + watchers);
   for (const [i, keys] of ranges.entries()) {
     // Watchers of one object share a watch of the server, those of another do not.

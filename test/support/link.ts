@@ -1,5 +1,6 @@
 /** One direction of a network between two parties: its connections are forwarded, swallowed or refused. */
 import { connect, type Socket } from "node:net";
+import { Transform } from "node:stream";
 
 /** Every connection made over it is forwarded to one port, as long as the link is well. */
 export class Link {
@@ -8,6 +9,8 @@ export class Link {
   refused = 0;
   /** How many bytes were lost in a black hole. */
   swallowed = 0;
+  /** How long each piece of what is sent takes, one after the other, both ways. */
+  delayMs = 0;
   readonly #target: number;
   readonly #clients = new Set<Socket>();
   readonly #upstreams = new Set<Socket>();
@@ -36,8 +39,8 @@ export class Link {
     const upstream = connect({ port: this.#target, host: "127.0.0.1", allowHalfOpen: true });
     adopt(upstream, this.#upstreams);
     if (head !== undefined) upstream.write(head);
-    client.pipe(upstream);
-    upstream.pipe(client);
+    client.pipe(this.#slowly()).pipe(upstream);
+    upstream.pipe(this.#slowly()).pipe(client);
     for (const [one, other] of [
       [client, upstream],
       [upstream, client],
@@ -60,10 +63,20 @@ export class Link {
     for (const socket of [...this.#clients, ...this.#upstreams]) this.#swallow(socket);
   }
 
-  /** Forwards again. Connections that a black hole took bytes from are reset: they could only go on corrupted. */
+  /** Forwards again, at once. Connections that a black hole took bytes from are reset: they could only go on corrupted. */
   heal(): void {
     if (this.#state === "blackhole") this.#resetAll();
     this.#state = "open";
+    this.delayMs = 0;
+  }
+
+  #slowly(): Transform {
+    return new Transform({
+      transform: (piece: Buffer, _encoding, done) => {
+        if (this.delayMs === 0) done(null, piece);
+        else setTimeout(done, this.delayMs, null, piece);
+      },
+    });
   }
 
   #resetAll(): void {

@@ -61,7 +61,12 @@ export class Proxy implements AsyncDisposable {
     this.#link.blackhole();
   }
 
-  /** Forwards again. Connections that a black hole took bytes from are reset: they could only go on corrupted. */
+  /** From now on each piece of what either side sends takes so long, one after the other. */
+  slow(delayMs: number): void {
+    this.#link.delayMs = delayMs;
+  }
+
+  /** Forwards again, at once. Connections that a black hole took bytes from are reset: they could only go on corrupted. */
   async heal(): Promise<void> {
     this.#link.heal();
     if (this.#server !== undefined) return;

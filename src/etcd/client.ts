@@ -35,6 +35,9 @@ export interface Access {
   readonly token: string | undefined;
 }
 
+/** How many fresh tokens in a row may be refused before that is an error. */
+const mostRenewals = 4;
+
 export class Client {
   /** How long a member may take to answer. */
   readonly requestTimeoutMs: number;
@@ -96,7 +99,8 @@ export class Client {
     const backoff = new Backoff();
     /** Members asked since the last wait. */
     let asked = 0;
-    let renewed = false;
+    /** Tokens that were refused in a row. */
+    let renewals = 0;
     try {
       for (;;) {
         stop.signal.throwIfAborted();
@@ -108,10 +112,9 @@ export class Client {
           stop.signal.throwIfAborted();
           if (!(error instanceof TransportError)) throw error;
           const { kind } = classify(error);
-          if (kind === "auth" && (isOutdated(error) || (this.#tokens !== undefined && !renewed))) {
+          if (kind === "auth" && (isOutdated(error) || this.#mayRenew(access, renewals))) {
             this.expire(access);
-            if (renewed) await backoff.wait(stop.signal);
-            renewed = true;
+            if (renewals++ > 0) await backoff.wait(stop.signal);
             continue;
           }
           if (kind === "transient") this.leave(transport, error);
@@ -120,7 +123,7 @@ export class Client {
           if (isLate(error)) this.expire(access);
           if (kind !== "transient" || (method.write && maybeApplied(error))) throw error;
           // What comes after an outage may take a token of its own.
-          renewed = false;
+          renewals = 0;
         }
         if (++asked < this.#transports.length) continue;
         asked = 0;
@@ -129,6 +132,15 @@ export class Client {
     } finally {
       for (const entry of following) entry.unlink();
     }
+  }
+
+  /**
+   * Whether another token may help. The one that was refused was given for a password that is right, so it is time that
+   * makes it wrong: the member was restarted, its users changed, or it did not ask for tokens a moment ago. Members that
+   * refuse what others give do so for good.
+   */
+  #mayRenew({ token }: Access, renewals: number): boolean {
+    return this.#tokens !== undefined && (token === undefined || renewals < mostRenewals);
   }
 
   /** The current member with a valid token, which is asked for if need be. */

@@ -1,5 +1,5 @@
 /**
- * Ranges of a million keys, values of megabytes, backlogs of hundreds of megabytes: against a real server, in
+ * K11: ranges of a million keys, values of megabytes, backlogs of hundreds of megabytes: against a real server, in
  * processes of their own where memory is measured. What memory may take is told in terms of the data: the bytes of keys
  * and values, as stored.
  */

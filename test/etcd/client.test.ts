@@ -19,6 +19,7 @@ const expired = failure(16, "etcdserver: invalid auth token", true);
 function clientOf(
   answers: readonly unknown[],
   auth?: ClientOptions["auth"],
+  authentication: "enabled" | "disabled" = "enabled",
 ): { client: Client; calls: string[]; hosts: string[] } {
   const calls: string[] = [];
   const hosts: string[] = [];
@@ -29,6 +30,7 @@ function clientOf(
       async unary<Request, Response>(method: Method<Request, Response>, _request: Request, options?: UnaryOptions) {
         if ((method as unknown) === authenticate) {
           calls.push("authenticate");
+          if (authentication === "disabled") throw failure(9, "etcdserver: authentication is not enabled", true);
           return { token: `token-${++tokens}` } as Response;
         }
         calls.push(`${method.path.split("/").at(-1)}${options?.token === undefined ? "" : ` with ${options.token}`}`);
@@ -63,10 +65,19 @@ describe("the calls of a client", () => {
     ]);
   });
 
-  test("K9 a token that is refused twice in a row is an error", async () => {
-    const { client, calls } = clientOf([expired, expired, "never"], auth);
-    expect(await codeOf(client.call(range, {}))).toBe("EV_UNAUTHENTICATED");
-    expect(calls).toHaveLength(4);
+  test("K9 tokens that are refused one after the other are renewed, but not for ever", async () => {
+    const { client } = clientOf([expired, expired, expired, "here"], auth);
+    expect(await client.call(range, {})).toMatchObject({ answer: "here" });
+    const { client: refused, calls } = clientOf([expired, expired, expired, expired, expired, "never"], auth);
+    expect(await codeOf(refused.call(range, {}))).toBe("EV_UNAUTHENTICATED");
+    expect(calls.filter((call) => call === "authenticate")).toHaveLength(5);
+  });
+
+  test("K9 a cluster that asks for tokens again and again, and not in between, is given them", async () => {
+    const nameless = failure(3, "etcdserver: user name is empty", true);
+    const { client, calls } = clientOf([...Array.from({ length: 8 }, () => nameless), "here"], auth, "disabled");
+    expect(await client.call(range, {})).toMatchObject({ answer: "here" });
+    expect(calls.at(-1)).toBe("Range");
   });
 
   test("K9 a token that a call got no answer with is not used again: a store that was restored may wait for ever", async () => {

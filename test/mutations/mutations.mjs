@@ -136,8 +136,8 @@ export const mutations = [
   {
     name: "an expired token is not renewed",
     file: "src/etcd/client.ts",
-    find: "this.expire(access);\n            if (renewed)",
-    replace: "if (renewed)",
+    find: "this.expire(access);\n            if (renewals++ > 0)",
+    replace: "if (renewals++ > 0)",
     caughtBy: { files: ["test/etcd/client.test.ts"], tests: "K9 an expired token is renewed, and again" },
   },
   {

@@ -4,7 +4,7 @@
  * While anything is watched a small linearizable read is made every third of `staleAfterMs`. It is what proves
  * freshness: a member that is frozen, cut off from its quorum or silently unreachable may still hold connections
  * open and even answer progress requests. Who has no answer within a third is stale, so is a range that
- * was followed and is not any more for so long.
+ * was followed and is not any more for so long. A member that does not answer is left for another one.
  */
 import { errorOf, type EventValueError } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
@@ -17,10 +17,15 @@ import { classify } from "./errors.ts";
 import { range as rangeMethod } from "./proto/methods.ts";
 import { TransportError } from "./transport.ts";
 
+/** A member that is far away answers a read within this, on most networks. */
+const leastPatienceMs = 1000;
+
 export class Health {
   readonly #client: Client;
   readonly #probeKey: Uint8Array;
   readonly #probeMs: number;
+  /** How long a member may take to answer a probe before another one is asked. */
+  readonly #patienceMs: number;
   readonly #status = new MemoryValue<Status>();
   /** Feeds that lost the store, and when. */
   readonly #lost = new Map<object, number>();
@@ -37,6 +42,8 @@ export class Health {
     this.#client = client;
     this.#probeKey = probeKey;
     this.#probeMs = staleAfterMs / 3;
+    // Who wants to know soon shall not lose a member, and the stream with it, that is only far away.
+    this.#patienceMs = Math.max(this.#probeMs / 2, leastPatienceMs);
   }
 
   /** Watching it keeps the connection under observation. */
@@ -92,35 +99,37 @@ export class Health {
 
   async #observe(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
+      const late = setTimeout(() => this.#silent(this.#lastFailure ?? noAnswer()), this.#probeMs);
       let answered = true;
       try {
         const revision = await this.#probe(stop);
         if (stop.aborted) return;
-        answered = revision !== "late";
-        if (revision === "late") this.#silent(this.#lastFailure ?? noAnswer());
-        else this.#answered(revision);
+        answered = revision !== "given up";
+        if (revision !== "given up") this.#answered(revision);
       } catch (error) {
         if (stop.aborted) return;
         this.#silent(error);
+      } finally {
+        clearTimeout(late);
       }
-      // What was late has taken its time already.
+      // What was given up has taken its time already.
       if (answered) await this.#pause(stop);
     }
   }
 
-  /** The store's revision; undefined where it answers but does not let this user know; `late` where it does not answer. */
-  async #probe(stop: AbortSignal): Promise<number | undefined | "late"> {
+  /** The store's revision; undefined where it answers but does not let this user know. Two members are asked at most. */
+  async #probe(stop: AbortSignal): Promise<number | undefined | "given up"> {
     const probing = new AbortController();
     const following = follow(probing, stop);
-    const timer = setTimeout(() => probing.abort(), this.#probeMs);
+    const timer = setTimeout(() => probing.abort(), 2 * this.#patienceMs);
     try {
-      const options = { signal: probing.signal, deadlineMs: this.#probeMs / 2 };
+      const options = { signal: probing.signal, deadlineMs: this.#patienceMs };
       const { header } = await this.#client.attempt(rangeMethod, { key: this.#probeKey, keysOnly: true }, options);
       return header.revision;
     } catch (error) {
       // The read has passed the quorum when it is refused.
       if (error instanceof TransportError && classify(error).kind === "denied") return undefined;
-      if (probing.signal.aborted) return "late";
+      if (probing.signal.aborted) return "given up";
       throw error;
     } finally {
       clearTimeout(timer);

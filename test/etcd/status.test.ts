@@ -239,6 +239,24 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
       expect(["here", "again"]).toContain(await waiting);
     });
 
+    test("K9 a store that is far away is not left by who wants to know soon that it cannot be reached", async () => {
+      await using proxy = await startProxy(server.etcd.port);
+      const namespace = freshPrefix();
+      await using keyspace = new EtcdKeyspace({ endpoints: proxy.endpoint, namespace, staleAfterMs: 600 });
+      using watcher = keyspace.value("key", text, { default: "none" }).watch();
+      expect(await watcher.get()).toBe("none");
+      await server.store.put(`${namespace}key`, "first");
+      expect(await watcher.get()).toBe("first");
+      // An answer takes longer than half of what may pass between a probe and the word that it is late.
+      proxy.slow(150);
+      const { accepted } = proxy;
+      for (let i = 0; i < 8; i++) {
+        await server.store.put(`${namespace}key`, `${i}`);
+        expect(await watcher.get()).toBe(`${i}`);
+      }
+      expect(proxy.accepted).toBe(accepted);
+    });
+
     test("K9 fail-over: with another member among the endpoints a silent one is left", async () => {
       await using other = await startProxy(server.etcd.port);
       await using proxy = await startProxy(server.etcd.port);

@@ -37,11 +37,9 @@ async function isolated(world: World, member: number, harm: Pick<Harm, "bit" | "
     cutOff: member === 2 ? [2] : [],
     async bit() {
       await harm.bit();
-      const { gateway } = world.members[member]!;
-      await eventually("it knows no leader", async () => {
-        const answer = await gateway.status(500).catch(() => undefined);
-        return answer !== undefined && (answer.leader ?? "0") === "0";
-      });
+      const { server } = world.members[member]!;
+      // One that has just been started does not even begin to serve without a leader.
+      await eventually("it knows no leader", async () => !(await server.isHealthy(AbortSignal.timeout(1000))));
     },
     heal: () => harm.heal(),
   };

@@ -49,7 +49,8 @@ try {
 } finally {
   if (existsSync(temporary)) removeTemporary();
 }
-process.exitCode = outcome;
+// Left to end by itself, Node 20 may spin in its own cleanup (Environment::CleanupHandles) and never end.
+exit(outcome);
 
 function read() {
   const known = {

@@ -170,13 +170,12 @@ class Running {
       this.#world.writers.start(Array.from({ length: 3 }, () => new Random(random.below(2 ** 31))));
     } else if (fault.alone !== true && random.below(3) === 0) {
       const other = random.pick(allFaults.filter((candidate) => candidate.alone !== true && candidate !== fault));
-      harms.push(
-        await this.#inflict(other).catch((error: Error) => {
-          // What the first fault has hit may be out of reach of the second.
-          this.#log(`  not ${other.name}, too: ${error.message}`);
-          return { what: "", bit: () => Promise.resolve(), heal: () => {} };
-        }),
-      );
+      try {
+        harms.push(await this.#inflict(other));
+      } catch (error) {
+        // What the first fault has hit may be out of reach of the second.
+        this.#log(`  not ${(error as Error).message}`);
+      }
     }
     const cutOff = harms.flatMap((harm) => harm.cutOff ?? []);
     // The defaults would take a quarter of a minute each time.

@@ -17,6 +17,7 @@ const help = `usage: npm run soak -- [options]
   --minutes N       how long faults go on (default: 5)
   --seed N          replays the faults and writes of a run; it prints its own
   --etcd SERIES     3.4 or 3.5 (default: the oldest there is)
+  --only TEXT       only faults whose names contain this
   --mutation NAME   break the library on purpose (test/mutations/mutations.mjs), to see that it is noticed`;
 
 const options = read();
@@ -38,8 +39,8 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 let outcome = 2;
 try {
   const { soak } = await import("../test/proof/soak.ts");
-  const { minutes, seed, mutation } = options;
-  const held = await soak({ minutes, seed, bin, ...(mutation !== undefined && { mutation }) });
+  const { minutes, seed, only, mutation } = options;
+  const held = await soak({ minutes, seed, bin, ...(only && { only }), ...(mutation && { mutation }) });
   console.log(
     held ? "\nevery guarantee held" : `\nbroken; npm run soak -- --minutes ${minutes} --seed ${seed} replays it`,
   );
@@ -57,6 +58,7 @@ function read() {
     minutes: { type: "string", default: "5" },
     seed: { type: "string", default: String(randomInt(2 ** 31)) },
     etcd: { type: "string" },
+    only: { type: "string" },
     mutation: { type: "string" },
     help: { type: "boolean", short: "h" },
   };

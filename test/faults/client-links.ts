@@ -92,6 +92,26 @@ export const clientLinkFaults: readonly Fault[] = [
     },
   },
   {
+    name: "write more than fits a message while a keyspace is cut off",
+    alone: true,
+    async inflict(world, random) {
+      const keyspace = pick(random);
+      await usedBy(world, keyspace);
+      const harm = await cut(waysOf(world, keyspace));
+      await harm.bit();
+      const before = world.history.revision;
+      // Messages have 64 kB here, and the 512 kB that etcd adds to them.
+      const bytes = 3 * (64 + 512) * 1024;
+      await world.writers.flood(bytes, random);
+      return {
+        what: `keyspace ${keyspace}, ${bytes} bytes`,
+        cutOff: [keyspace],
+        bit: () => eventually("it was written", () => world.history.revision >= before + bytes / 48_000),
+        heal: () => harm.heal(),
+      };
+    },
+  },
+  {
     name: "slow down the ways of a keyspace",
     async inflict(world, random) {
       const keyspace = pick(random);

@@ -19,11 +19,12 @@ import { keyspaces, namespace, user, World } from "./world.ts";
 
 export interface RoundOptions {
   readonly seed: number;
-  /** How long faults go on. Each of them strikes at least once, however long that takes, unless `once` is false. */
+  /** How long faults go on. Each of them strikes at least once, however long that takes. */
   readonly forMs: number;
-  readonly once?: boolean;
   /** The server to run. */
   readonly bin?: string;
+  /** Only faults whose names contain this. */
+  readonly only?: string;
   /** How the library is broken on purpose: a name of test/mutations. */
   readonly mutation?: string;
   /** Told of what happens, a line each. */
@@ -113,6 +114,7 @@ class Running {
     });
     const judging = setInterval(() => this.#judge.judge(), 20);
     const forgetting = setInterval(() => world.history.forgetBefore(now() - 120_000), 10_000);
+    const telling = setInterval(() => this.#tell(), 60_000);
     try {
       world.writers.start(Array.from({ length: 3 }, (_, i) => new Random(seed + i)));
       await this.#disturb(subject);
@@ -127,20 +129,30 @@ class Running {
     } finally {
       clearInterval(judging);
       clearInterval(forgetting);
+      clearInterval(telling);
     }
     this.#judge.finish();
+    this.#tell();
     const { violations, judged } = this.#judge;
     const writes = world.writers.answered;
-    this.#log(`${judged} deliveries of ${writes} writes judged, ${violations.length} violations`);
     return { version: world.version, violations, deliveries: judged, struck: this.#struck, writes };
+  }
+
+  /** How far it is. */
+  #tell(): void {
+    const { judged, violations } = this.#judge;
+    const held = Math.round((this.#measured.at(-1)?.bytes ?? 0) / (1 << 20));
+    const { answered } = this.#world.writers;
+    this.#log(`${judged} deliveries of ${answered} writes judged, ${violations.length} violations, ${held} MB held`);
   }
 
   /** Faults, until the time is over and each has struck, or something is broken. */
   async #disturb(subject: SubjectProcess): Promise<void> {
-    const { forMs, once = true } = this.#options;
+    const { forMs, only = "" } = this.#options;
     const random = this.#random;
-    const every = [...allFaults, ...lifeFaults];
-    const first = once ? shuffled(every, random) : [];
+    const every = [...allFaults, ...lifeFaults].filter(({ name }) => name.includes(only));
+    if (every.length === 0) throw new Error(`no fault is called anything like ${JSON.stringify(only)}`);
+    const first = shuffled(every, random);
     await this.#world.writers.more(20);
     while (this.#judge.violations.length === 0 && !this.#died) {
       const over = now() - this.#began > forMs;

@@ -7,6 +7,7 @@ export interface SoakOptions {
   readonly seed: number;
   /** The server to run. */
   readonly bin: string;
+  readonly only?: string;
   readonly mutation?: string;
 }
 

@@ -65,6 +65,21 @@ export class Writers {
     while (this.answered < goal && !this.#stop.signal.aborted) await delay(2);
   }
 
+  /**
+   * Writes `bytes` and more, in transactions of several big values each: as a backlog they are too much for one message
+   * of the watch, whose parts end in the midst of a transaction.
+   */
+  async flood(bytes: number, random: Random): Promise<void> {
+    for (let written = 0; written < bytes && !this.#stop.signal.aborted;) {
+      const chosen = new Set(Array.from({ length: 6 }, () => random.pick(keys)));
+      const operations = [...chosen].map((key) => ({ key, value: `${++this.#written} ${"x".repeat(8000)}` }));
+      await this.#write(random.pick(this.#gateways), [], operations).then(
+        () => (written += 8000 * operations.length),
+        () => delay(50),
+      );
+    }
+  }
+
   async #loop(random: Random, stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       const gateway = random.pick(this.#gateways);

@@ -84,6 +84,8 @@ class Running {
   readonly #judge: Judge;
   readonly #options: RoundOptions;
   readonly #random: Random;
+  /** Those that may strike. */
+  readonly #faults: readonly Fault[];
   readonly #struck = new Map<string, number>();
   readonly #began = now();
   /** What the status of each keyspace last was. */
@@ -96,6 +98,8 @@ class Running {
     this.#judge = judge;
     this.#options = options;
     this.#random = new Random(options.seed);
+    const { only = "" } = options;
+    this.#faults = [...allFaults, ...lifeFaults].filter(({ name }) => name.includes(only));
   }
 
   take(recorded: Recorded): void {
@@ -150,7 +154,7 @@ class Running {
   async #disturb(subject: SubjectProcess): Promise<void> {
     const { forMs, only = "" } = this.#options;
     const random = this.#random;
-    const every = [...allFaults, ...lifeFaults].filter(({ name }) => name.includes(only));
+    const every = this.#faults;
     if (every.length === 0) throw new Error(`no fault is called anything like ${JSON.stringify(only)}`);
     const first = shuffled(every, random);
     await this.#world.writers.more(20);
@@ -181,9 +185,9 @@ class Running {
       await this.#converge(subject);
       this.#world.writers.start(Array.from({ length: 3 }, () => new Random(random.below(2 ** 31))));
     } else if (fault.alone !== true && random.below(3) === 0) {
-      const other = random.pick(allFaults.filter((candidate) => candidate.alone !== true && candidate !== fault));
+      const others = this.#faults.filter((candidate) => candidate.alone !== true && candidate !== fault);
       try {
-        harms.push(await this.#inflict(other));
+        if (others.length > 0) harms.push(await this.#inflict(random.pick(others)));
       } catch (error) {
         // What the first fault has hit may be out of reach of the second.
         this.#log(`  not ${(error as Error).message}`);

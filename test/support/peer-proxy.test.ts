@@ -70,6 +70,18 @@ describe("PeerProxy", () => {
     await vi.waitFor(() => expect(proxy.from("ab").swallowed).toBe(request("ab").length));
   });
 
+  it("ends with connections that have said nothing", async () => {
+    const silent = connect(proxy.port, "127.0.0.1").on("error", () => {});
+    clients.push(silent);
+    await once(silent, "connect");
+    const ended = connect(proxy.port, "127.0.0.1").on("error", () => {});
+    await once(ended, "connect");
+    ended.end();
+    await close(ended);
+    await proxy[Symbol.asyncDispose]();
+    expect(silent.destroyed || (await close(silent))).not.toBe(false);
+  });
+
   it("meets a connection anew when it turns out to be a member's", async () => {
     const client = await dial();
     await echoed(client);

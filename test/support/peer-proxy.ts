@@ -16,6 +16,8 @@ export class PeerProxy implements AsyncDisposable {
   readonly port: number;
   readonly #target: number;
   readonly #links = new Map<string, Link>();
+  /** Connections that have not sent anything yet. */
+  readonly #silent = new Set<Socket>();
   #server: Server | undefined;
 
   constructor(port: number, target: number) {
@@ -41,14 +43,19 @@ export class PeerProxy implements AsyncDisposable {
     const server = this.#server;
     this.#server = undefined;
     for (const link of this.#links.values()) link.cut();
+    for (const client of this.#silent) client.destroy();
     if (server === undefined) return;
     server.close();
     await once(server, "close");
   }
 
   #meet(client: Socket): void {
-    client.on("error", () => {});
+    this.#silent.add(client);
+    client.on("error", () => {}).once("close", () => this.#silent.delete(client));
+    // Half-open is for what is forwarded.
+    client.once("end", () => this.#silent.has(client) && client.destroy());
     client.once("data", (head) => {
+      this.#silent.delete(client);
       client.pause();
       const id = nameIn(head);
       if (id !== undefined) return this.from(id).accept(client, head);

@@ -359,13 +359,18 @@ export class RangeFeed implements Feed {
     const { client } = this.#context;
     let { era } = this.#history.now;
     let target = Infinity;
-    while (this.freshTo < read && log.revision < target) {
+    while (this.freshTo < read) {
+      // In the midst of a merge the log is at no revision, and perhaps between two histories.
+      if (log.merging) {
+        await this.#nextMove();
+        continue;
+      }
       const since = this.#history.now;
       if (since.era !== era) target = Infinity;
       era = since.era;
       const known = log.revision;
-      // In the midst of a merge the size is that of no revision.
-      const size = log.merging ? undefined : log.size;
+      if (known >= target) return;
+      const size = log.size;
       const request = { ...this.#range, minModRevision: known + 1, limit: 1, keysOnly: true };
       const { header, kvs, count } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
       // What was answered before the store was rewound says nothing any more.

@@ -52,10 +52,18 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
       this.#needs = 0;
     }
     if (feed.log.merging) return UNKNOWN;
-    return this.take();
+    const value = this.take();
+    // A decoder may do anything, and so close its own watcher.
+    return this.#detached && (value === UNKNOWN || value === NOTHING) ? ENDED : value;
+  }
+
+  /** Whether the watcher is closed, and its cursor with it. */
+  protected get detached(): boolean {
+    return this.#detached;
   }
 
   protected override detach(): void {
+    if (this.#detached) return;
     this.#detached = true;
     this.cursor.close();
     this.feed.released();
@@ -182,13 +190,18 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   protected override take(): unknown {
     if (!this.#wantsBatch) return super.take();
     if (!this.#decodeAhead()) return UNKNOWN;
+    if (this.detached) return NOTHING;
     const { cursor, decode, feed } = this;
     const type = cursor.pristine ? "snapshot" : "update";
     const entries = cursor.batch();
     // In place: there may be a million.
     const changes = entries as unknown as Change<T>[];
     for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, decode);
-    if (type === "update" && changes.length === 0) return NOTHING;
+    if (type === "update" && changes.length === 0) {
+      // There was nothing to decode yet: a get that waits decodes ahead what it waits for.
+      this.#head = undefined;
+      return NOTHING;
+    }
     return { type, revision: feed.log.revision, changes } satisfies Batch<T>;
   }
 
@@ -207,7 +220,7 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
     this.#turning = true;
     macrotask(() => {
       this.#turning = false;
-      this.waiting.wake();
+      if (this.list !== null) this.wake();
     });
     return false;
   }

@@ -5,7 +5,7 @@
  */
 import { setImmediate as macrotask } from "node:timers/promises";
 import fc from "fast-check";
-import { describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { isEventValueError, text } from "../../src/index.ts";
 import { KeyNames } from "../../src/etcd/namespace.ts";
 import type { RangeRequest, ResponseHeader } from "../../src/etcd/proto/generated/etcd.ts";
@@ -14,6 +14,7 @@ import { type FeedContext, RangeFeed } from "../../src/etcd/range-feed.ts";
 import { TransportError } from "../../src/etcd/transport.ts";
 import type { WatchHandlers, WatchSpec } from "../../src/etcd/watch-stream.ts";
 import type { RangeWatcher } from "../../src/keyspace.ts";
+import { ConflatingLog } from "../../src/range/conflating-log.ts";
 import { watchRange } from "../../src/range/watchers.ts";
 import { seed } from "../support/seed.ts";
 import { type Known, Replica } from "./replica.ts";
@@ -28,6 +29,13 @@ vi.mock("../../src/internal/backoff.ts", () => ({
     }
   },
 }));
+
+/** How many changes a step of a merge makes. */
+let stepSize: number | undefined;
+const { beginMerge } = ConflatingLog.prototype;
+ConflatingLog.prototype.beginMerge = function (this: ConflatingLog, options) {
+  return beginMerge.call(this, { ...options, stepSize });
+};
 
 const keys = ["a", "b", "c"] as const;
 type Key = (typeof keys)[number];
@@ -401,25 +409,27 @@ function sorted(state: ReadonlyMap<string, Known>): unknown {
 }
 
 /** A feed on the model, and what opens consumers of it. */
-function start(model: Model, problems: unknown[]): () => Consumer {
+function start(model: Model, problems: unknown[]): { readonly feed: RangeFeed; readonly open: () => Consumer } {
   const health = { following: (): void => {}, saw: (): void => {} };
   const context = { client: model.client, stream: model.stream, names: new KeyNames(""), health };
   const range = { key: encoder.encode("a"), rangeEnd: encoder.encode("z") };
   const feed = new RangeFeed(context as unknown as FeedContext, range, () => {});
-  return () => new Consumer(watchRange(feed.entered(), text.decode, undefined), model, problems);
+  const open = (): Consumer => new Consumer(watchRange(feed.entered(), text.decode, undefined), model, problems);
+  return { feed, open };
 }
 
 async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<Model> {
   const model = new Model(schedule);
   const problems: unknown[] = [];
-  const open = start(model, problems);
+  const { feed, open } = start(model, problems);
   // One that stays, so that the feed does.
   const consumers = [open()];
 
   const settle = async (atMost: number): Promise<void> => {
     await macrotask();
-    for (let i = 0; i < atMost && schedule.count() > 0; i++) {
-      await schedule.waitOne();
+    for (let i = 0; i < atMost && (schedule.count() > 0 || feed.log.merging); i++) {
+      // Each step of a merge takes a turn of the event loop, with or without anything else.
+      if (schedule.count() > 0) await schedule.waitOne();
       await macrotask();
     }
   };
@@ -463,6 +473,8 @@ async function run(schedule: fc.Scheduler, actions: readonly Action[]): Promise<
 }
 
 describe(`the feed of a range (seed ${seed})`, () => {
+  beforeEach(() => void (stepSize = 1));
+
   test("K3 to K6, K10: whatever comes when, watchers come to the store's state, and joiners do at once", async () => {
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), fc.array(action, { minLength: 5, maxLength: 40 }), async (schedule, actions) => {
@@ -488,6 +500,9 @@ describe(`the feed of a range (seed ${seed})`, () => {
   });
 
   describe("one step after the other", () => {
+    // Merges are no step of these.
+    beforeEach(() => void (stepSize = undefined));
+
     /** Lets what is under way come to pass as a test says. */
     class Manual implements Schedule {
       #tasks: { readonly label: string; readonly pass: () => void }[] = [];
@@ -509,6 +524,16 @@ describe(`the feed of a range (seed ${seed})`, () => {
         }
       }
 
+      /** What is under way and follows from it, one after the other, until `holds` does. */
+      async passUntil(holds: () => boolean): Promise<void> {
+        while (!holds()) {
+          this.#tasks.shift()?.pass();
+          // Whatever follows at once, and no turn of the event loop.
+          for (let i = 0; i < 50 && !holds(); i++) await Promise.resolve();
+          if (this.#tasks.length === 0 && !holds()) await macrotask();
+        }
+      }
+
       /** All that is under way and follows from it. */
       async passAll(): Promise<void> {
         for (await macrotask(); this.#tasks.length > 0; await macrotask()) this.#tasks.shift()!.pass();
@@ -520,14 +545,15 @@ describe(`the feed of a range (seed ${seed})`, () => {
       const schedule = new Manual();
       const model = new Model(schedule);
       const problems: unknown[] = [];
-      const open = start(model, problems);
+      const { feed, open } = start(model, problems);
       model.write("a", "1");
       const consumer = open();
       consumer.ask("getBatch");
       await schedule.passAll();
       /** Everything passes; then all watchers have what the store has. */
       const expectAllWell = async (...consumers: Consumer[]): Promise<void> => {
-        await schedule.passAll();
+        do await schedule.passAll();
+        while (feed.log.merging);
         for (const each of consumers) {
           expect(each.busy, "a get hangs").toBe(false);
           each.ask("getBatch", { backlogOnly: true });
@@ -536,7 +562,7 @@ describe(`the feed of a range (seed ${seed})`, () => {
           expect(each.replica.map).toEqual(model.history.at(model.history.revision));
         }
       };
-      return { schedule, model, open, consumer, expectAllWell };
+      return { schedule, model, feed, open, consumer, expectAllWell };
     }
 
     test("K5 a listing that a joiner's read has overtaken does not bring back what is gone", async () => {
@@ -565,6 +591,19 @@ describe(`the feed of a range (seed ${seed})`, () => {
       expect(joiner.busy, "the get hangs").toBe(false);
       expect(model.watchesBegun).toBe(2);
       model.write("~ not of the range", undefined);
+      await expectAllWell(consumer, joiner);
+    });
+
+    test("K10 who joins in the midst of the merge of a rewind is told what had been written by then", async () => {
+      stepSize = 1;
+      const { schedule, model, feed, open, consumer, expectAllWell } = await following();
+      for (let i = 0; i < 9; i++) model.write(`key ${i}`, "1");
+      await schedule.passAll();
+      model.replace(true);
+      await schedule.passUntil(() => feed.log.merging);
+      model.write("b", "1");
+      const joiner = open();
+      joiner.ask("getBatch");
       await expectAllWell(consumer, joiner);
     });
 

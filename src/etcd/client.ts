@@ -27,6 +27,11 @@ export interface ClientCallOptions {
   /** The key to name in errors. */
   readonly key?: string | undefined;
   readonly deadlineMs?: number | undefined;
+  /**
+   * Reject when there is no answer in time, instead of asking another member: who asks for much asks for less then, or
+   * learns by another call that nobody answers.
+   */
+  readonly tellLate?: boolean | undefined;
 }
 
 /** A member to talk to, and the token to talk with. */
@@ -34,6 +39,9 @@ export interface Access {
   readonly transport: Transport;
   readonly token: string | undefined;
 }
+
+/** A call that ends so long after its deadline ends because the event loop did not turn. */
+const blockedMs = 500;
 
 /** How many fresh tokens in a row may be refused before that is an error. */
 const mostRenewals = 4;
@@ -88,11 +96,13 @@ export class Client {
     }
   }
 
-  /** As {@link call}, but refusals are the `TransportError` they came as. */
+  /**
+   * As {@link call}, but refusals are the `TransportError` they came as.
+   */
   async attempt<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    { signal, deadlineMs = this.requestTimeoutMs }: ClientCallOptions,
+    { signal, deadlineMs = this.requestTimeoutMs, tellLate = false }: ClientCallOptions,
   ): Promise<Response> {
     const stop = new AbortController();
     const following = [follow(stop, signal), follow(stop, this.closed)];
@@ -106,6 +116,7 @@ export class Client {
         stop.signal.throwIfAborted();
         const access = await this.access(stop.signal);
         const { transport, token } = access;
+        const began = performance.now();
         try {
           return await transport.unary(method, request, { signal: stop.signal, token, deadlineMs });
         } catch (error) {
@@ -117,7 +128,11 @@ export class Client {
             if (renewals++ > 0) await backoff.wait(stop.signal);
             continue;
           }
-          if (kind === "transient") this.leave(transport, error);
+          // An answer that takes long because it is big is for the caller to do something about.
+          if (tellLate && isLate(error)) throw error;
+          // Where the event loop stood still, nobody could have answered.
+          const blocked = isLate(error) && performance.now() - began > deadlineMs + blockedMs;
+          if (kind === "transient" && !blocked) this.leave(transport, error);
           // A simple token tells how far the store had come when it was made, and a member that has not come as far
           // waits until it has. Of a store that was restored or replaced that may be never.
           if (isLate(error)) this.expire(access);

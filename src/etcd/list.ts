@@ -12,11 +12,10 @@
  * asked for, with more time to come.
  */
 import { setImmediate as macrotask } from "node:timers/promises";
-import { follow } from "../internal/abort.ts";
 import type { PackedKey } from "../range/conflating-log.ts";
 import { pack } from "../range/packed.ts";
 import type { Client } from "./client.ts";
-import { classify } from "./errors.ts";
+import { classify, isLate } from "./errors.ts";
 import { departs } from "./history.ts";
 import type { RangeRequest, ResponseHeader } from "./proto/generated/etcd.ts";
 import { decodePage, type Page, type PageRecord } from "./proto/hot-decoders.ts";
@@ -29,8 +28,7 @@ const firstPageKeys = 16;
 const pageBytes = 4 << 20;
 /** So many keys that decoding them and taking them in takes the event loop 50 ms or so. */
 const mostPageKeys = 32_768;
-/** How long a page may take before a smaller one is asked for, and how long one that cannot be made smaller. */
-const patienceMs = 10_000;
+/** How long a page that cannot be made smaller may take. */
 const mostPatienceMs = 600_000;
 
 /** A range of keys, in the store's terms. Without `rangeEnd`: one key. */
@@ -42,8 +40,9 @@ export interface StoreRange {
 /** Takes the records of a page, which are in key order. */
 export type TakePage = (records: readonly PageRecord[]) => void;
 
-/** The range read, with its answer as a page. */
-const pageMethod: Method<RangeRequest, Page> = { ...rangeMethod, decode: decodePage };
+/** The range read, with its answer as a page. What is small, as most first pages are, needs no connection of its own. */
+const firstPageMethod: Method<RangeRequest, Page> = { ...rangeMethod, decode: decodePage };
+const pageMethod: Method<RangeRequest, Page> = { ...firstPageMethod, bulk: true };
 
 /**
  * Reads the range, and resolves with the header of the first page, which tells the revision of all. `begin` is called
@@ -75,8 +74,7 @@ async function listAt(
   signal: AbortSignal | undefined,
   begin: (header: ResponseHeader) => TakePage,
 ): Promise<ResponseHeader | undefined> {
-  // Of one key more is rarely asked than of any call: a member that is silent is left as soon.
-  const reader = new PageReader(client, signal, rangeEnd === undefined ? undefined : patienceMs);
+  const reader = new PageReader(client, signal);
   let page = await reader.read({ key, rangeEnd, limit: firstPageKeys });
   const { header } = page;
   const take = begin(header);
@@ -110,49 +108,49 @@ class PageReader {
    */
   #most = mostPageKeys;
   /** How long the next page may take. */
-  #patienceMs = patienceMs;
-  /** After how long another member is asked for it; undefined: as for any call. */
-  #deadlineMs: number | undefined;
+  #patienceMs: number;
+  /** How the next page is asked for. */
+  #method = firstPageMethod;
 
-  constructor(client: Client, signal: AbortSignal | undefined, deadlineMs: number | undefined) {
+  constructor(client: Client, signal: AbortSignal | undefined) {
     this.#client = client;
     this.#signal = signal;
-    this.#deadlineMs = deadlineMs;
+    this.#patienceMs = client.requestTimeoutMs;
   }
 
   /** @throws as {@link Client.attempt} */
   async read(request: RangeRequest): Promise<Page> {
+    const { requestTimeoutMs } = this.#client;
     for (let limit = request.limit ?? 0; ; limit = Math.max(1, limit >> 2)) {
       const begun = performance.now();
       const page = await this.#attempt({ ...request, limit });
       if (page !== undefined) {
         this.#limit = limit;
-        if (performance.now() - begun < this.#patienceMs / 4) this.#most = Math.min(2 * this.#most, mostPageKeys);
+        if (performance.now() - begun < this.#patienceMs / 4) {
+          this.#most = Math.min(2 * this.#most, mostPageKeys);
+          this.#patienceMs = Math.max(this.#patienceMs / 2, requestTimeoutMs);
+        }
         return page;
       }
       this.#most = Math.max(1, limit >> 2);
-      this.#deadlineMs = this.#patienceMs = Math.min(2 * this.#patienceMs, mostPatienceMs);
+      this.#patienceMs = Math.min(2 * this.#patienceMs, Math.max(mostPatienceMs, requestTimeoutMs));
     }
   }
 
   /** Reads a page; undefined where it does not come in time, or is too big to be sent. */
   async #attempt(request: RangeRequest): Promise<Page | undefined> {
-    const stop = new AbortController();
-    const following = follow(stop, this.#signal);
-    let late = false;
-    // The member has failed before that, and another one was asked.
-    const timer = setTimeout(() => {
-      late = true;
-      stop.abort();
-    }, 1.5 * this.#patienceMs);
+    const method = this.#method;
+    this.#method = pageMethod;
+    const options = { signal: this.#signal, deadlineMs: this.#patienceMs, tellLate: true };
     try {
-      return await this.#client.attempt(pageMethod, request, { signal: stop.signal, deadlineMs: this.#deadlineMs });
+      return await this.#client.attempt(method, request, options);
     } catch (error) {
-      if (!(late && !this.#signal?.aborted) && !(isTooBig(error) && request.limit !== 1)) throw error;
+      if (!(error instanceof TransportError)) throw error;
+      if (isLate(error)) {
+        // Or is it the member that is late? A small read leaves it then, and waits for as long as nobody answers.
+        await this.#client.attempt(rangeMethod, { key: request.key, keysOnly: true }, { signal: this.#signal });
+      } else if (!isTooBig(error) || request.limit === 1) throw error;
       return undefined;
-    } finally {
-      clearTimeout(timer);
-      following.unlink();
     }
   }
 
@@ -165,8 +163,8 @@ class PageReader {
 }
 
 /** Whether an answer was too big for gRPC, which takes 2 GB at most. The server says so instead of sending it. */
-function isTooBig(error: unknown): boolean {
-  return error instanceof TransportError && error.details.includes("larger than max");
+function isTooBig({ details }: TransportError): boolean {
+  return details.includes("larger than max");
 }
 
 const encoder = new TextEncoder();

@@ -2,7 +2,8 @@
  * The narrow gRPC interface the rest stands on, one unary call and one duplex stream to one endpoint, over
  * `@grpc/grpc-js`. Another implementation of {@link Transport} can take its place.
  *
- * - Streams and unary calls have a connection each, so that bulk reads do not delay a watch.
+ * - Streams, unary calls and bulk reads have a connection each, so that the one does not delay the other. On a slow
+ *   link minutes of a bulk read can be queued up; a call behind them would be late, and so would the answer to a probe.
  * - A connection is made when a call needs one and never otherwise: who calls decides when to try again. Connecting
  *   is bounded in time; a connection that breaks fails the calls on it and is forgotten.
  * - Every failure is a {@link TransportError}; whether to try again is for `errors.ts` and the caller to say.
@@ -19,6 +20,8 @@ export interface Method<Request, Response> {
   readonly path: string;
   /** Whether the call changes the store. */
   readonly write: boolean;
+  /** Whether its answers are so big that other calls should not have to wait behind them. */
+  readonly bulk?: boolean;
   encode(request: Request): Uint8Array;
   /** May keep nothing of `bytes`, which belong to the transport. */
   decode(bytes: Uint8Array): Response;
@@ -145,6 +148,9 @@ export function connect(endpoint: Endpoint, options: ConnectOptions = {}): Trans
 /** What is missing where a message is in a compression that was not announced, whatever the types of grpc-js say. */
 type StatusDetails = Partial<Pick<StatusObject, "details">>;
 
+/** How many times as long the answer to a probe may take where much may be queued up before it. */
+const bulkPatience = 10;
+
 /** Something under way on a connection. */
 interface OpenCall {
   cancel(): void;
@@ -154,6 +160,7 @@ class GrpcTransport implements Transport {
   readonly #endpoint: Endpoint;
   readonly #streams: Lane;
   readonly #calls: Lane;
+  readonly #bulk: Lane;
   /** Everything that has not ended. */
   readonly #open = new Set<OpenCall>();
   #closed = false;
@@ -163,6 +170,8 @@ class GrpcTransport implements Transport {
     const dial = dialer(endpoint, options);
     this.#streams = new Lane(dial);
     this.#calls = new Lane(dial);
+    const { keepAliveTimeoutMs = 3000 } = options;
+    this.#bulk = new Lane(dialer(endpoint, { ...options, keepAliveTimeoutMs: bulkPatience * keepAliveTimeoutMs }));
   }
 
   unary<Request, Response>(
@@ -176,7 +185,7 @@ class GrpcTransport implements Transport {
     return new Promise((resolve, reject) => {
       const bytes = asBuffer(method.encode(request));
       const metadata = metadataOf(options);
-      const connection = this.#calls.connection();
+      const connection = (method.bulk === true ? this.#bulk : this.#calls).connection();
       let entry: AbortEntry | undefined;
       connection.enter();
       const call = connection.client.makeUnaryRequest(
@@ -268,6 +277,7 @@ class GrpcTransport implements Transport {
     for (const call of this.#open) call.cancel();
     this.#streams.close();
     this.#calls.close();
+    this.#bulk.close();
   }
 
   #afterClose(): TransportError {

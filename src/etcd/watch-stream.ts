@@ -67,6 +67,9 @@ interface Open {
 /** The gRPC status of a call that took too long. */
 const deadlineExceeded = 4;
 
+/** What is there is read within this. */
+const graceMs = 100;
+
 export class WatchStream {
   readonly #client: Client;
   /** All watches that have not ended. */
@@ -163,10 +166,9 @@ export class WatchStream {
     if (open.asked.length === 0) return;
     const { requestTimeoutMs: ms } = this.#client;
     const silent = `a watch was not answered within ${ms} ms`;
-    open.silence = setTimeout(
-      () => this.#failed(open, new TransportError("watch", deadlineExceeded, silent, true)),
-      ms,
-    );
+    const fail = (): void => this.#failed(open, new TransportError("watch", deadlineExceeded, silent, true));
+    // Where the event loop stood still the answer may be there, and be read in the next moment.
+    open.silence = setTimeout(() => (open.silence = setTimeout(fail, graceMs)), ms);
   }
 
   #cancelId(open: Open, watchId: number): void {

@@ -127,6 +127,34 @@ describe("the calls of a client", () => {
     expect(hosts[1]).not.toBe(hosts[0]);
   });
 
+  test("K9 a bulk read that is late is told to who made it, and costs neither the member nor the token", async () => {
+    const late = failure(4, "Deadline exceeded", true);
+    const { client, calls, hosts } = clientOf([late, "here"], auth);
+    expect(await rejection(client.attempt(range, {}, { tellLate: true }))).toBe(late);
+    expect(await client.call(range, {})).toMatchObject({ answer: "here" });
+    expect(hosts[0]).toBe(hosts[1]);
+    expect(calls.filter((call) => call === "authenticate")).toHaveLength(1);
+  });
+
+  test("K9 a member is not left for an answer that the event loop had no time to read", async () => {
+    const late = failure(4, "Deadline exceeded", true);
+    for (const [tookMs, stays] of [
+      [1001, false],
+      [4000, true],
+    ] as const) {
+      const { client } = clientOf([late, "here"]);
+      const left: unknown[] = [];
+      client.onFailure = (error) => void left.push(error);
+      const clock = vi.spyOn(performance, "now").mockReturnValueOnce(0).mockReturnValue(tookMs);
+      try {
+        await client.call(range, {});
+      } finally {
+        clock.mockRestore();
+      }
+      expect(left).toEqual(stays ? [] : [late]);
+    }
+  });
+
   test("K9 members take turns, and who succeeds stays", async () => {
     const { client, hosts } = clientOf([unreachable, "1", "2", unreachable, "3", "4"]);
     for (let i = 0; i < 4; i++) await client.call(range, {});

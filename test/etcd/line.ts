@@ -3,7 +3,7 @@
  * also be led to another server, as an address that moves.
  *
  * A keyspace has two connections to a member: the first is the one of its calls, the second that of its streams, since
- * it reads before it watches.
+ * it reads before it watches. A range of more than one page has one for the others, before that of the streams.
  */
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";

@@ -46,6 +46,7 @@ let library: string;
 async function measured<R>(
   task: (tools: Tools) => Promise<R>,
   given: { readonly endpoint: string; readonly prefix: string },
+  nodeOptions: readonly string[] = [],
 ): Promise<Measured<R>> {
   const program = `${library}
     const { readFileSync } = process.getBuiltinModule?.("node:fs") ?? require("node:fs");
@@ -57,7 +58,7 @@ async function measured<R>(
     (${task.toString()})({ ...library, ...${JSON.stringify(given)} }).then((result) => {
       process.stdout.write(JSON.stringify({ result, peak: memory("VmHWM") - before }), () => process.exit());
     });`;
-  const child = spawn(process.execPath, ["-"], { stdio: "pipe" });
+  const child = spawn(process.execPath, [...nodeOptions, "-"], { stdio: "pipe" });
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (part: string) => (stdout += part));
   child.stderr.setEncoding("utf8").on("data", (part: string) => (stderr += part));
@@ -166,12 +167,15 @@ describe.skipIf(!etcdAvailable)("big", () => {
         const prefix = freshPrefix();
         const data = await load(prefix, count, (i) => `${i}:`.padEnd(length, "x"));
         const given = { endpoint: server.etcd.endpoint, prefix };
-        const batch = await measured(takeAllAtOnce, given);
-        expect(batch.result).toEqual({ keys: count, all: true });
-        expect(batch.peak).toBeLessThan(200 * mega + 3 * data);
-        const single = await measured(takeOneByOne, given);
-        expect(single.result).toEqual({ keys: count, all: true });
-        expect(single.peak).toBeLessThan(200 * mega + 3 * data);
+        const most = 200 * mega + 3 * data;
+        // V8 lets garbage lie for as long as it has room, and longer where the machine is busy. What is measured is how
+        // much is needed: the heap may have all of it but for what is beside the heap.
+        const options = [`--max-old-space-size=${Math.floor((most - 88 * mega) / 2 ** 20)}`];
+        for (const task of [takeAllAtOnce, takeOneByOne]) {
+          const { result, peak } = await measured(task, given, options);
+          expect(result).toEqual({ keys: count, all: true });
+          expect(peak).toBeLessThan(most);
+        }
       },
       180_000,
     );

@@ -146,6 +146,7 @@ import type { Endpoint } from "./endpoint.ts";
 export interface Method<Request, Response> {
     readonly path: string;
     readonly write: boolean;
+    readonly bulk?: boolean;
     encode(request: Request): Uint8Array;
     decode(bytes: Uint8Array): Response;
 }

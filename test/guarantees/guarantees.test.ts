@@ -242,6 +242,10 @@ describe("bounded", () => {
 
   test("is one watch of the server for all that share it", () => {
     checkWatches({ watches: 3, streams: 1 }, { watches: 3, streams: 1 });
+    checkWatches({ watches: 5, streams: 3 }, { watches: 3, streams: 1 }, 2);
+    expect(() => checkWatches({ watches: 5, streams: 3 }, { watches: 3, streams: 1 }, 1)).toThrow("5 watches");
+    expect(() => checkWatches({ watches: 5, streams: 2 }, { watches: 3, streams: 1 }, 9)).toThrow("5 watches");
+    expect(() => checkWatches({ watches: 2, streams: 1 }, { watches: 3, streams: 1 }, 9)).toThrow("2 watches");
     expect(() => checkWatches({ watches: 4, streams: 1 }, { watches: 3, streams: 1 })).toThrow(
       "4 watches on 1 streams where 3",
     );

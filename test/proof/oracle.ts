@@ -26,6 +26,8 @@ export class Oracle {
   #following: Promise<void> = Promise.resolve();
   /** The member that is asked. */
   #at = 0;
+  /** How many watches it has ended. Members may keep one whose gateway did not notice, each on a stream of its own. */
+  ended = 0;
   /** The newest revision that a writer was told of, and since when more is known of than was learnt. */
   #acknowledged = 0;
 
@@ -99,6 +101,7 @@ export class Oracle {
         // The next one, then.
         await delay(50);
       } finally {
+        this.ended++;
         clearInterval(silent);
         stop.removeEventListener("abort", end);
       }

@@ -261,7 +261,7 @@ class Running {
         streams: await this.#world.metric("etcd_debugging_mvcc_watch_stream_total"),
       };
       try {
-        checkWatches(found, needed);
+        checkWatches(found, needed, this.#world.oracle.ended);
         break;
       } catch (error) {
         if (now() > deadline) throw error;
@@ -276,12 +276,15 @@ class Running {
     subject.tell({ do: "finish" });
     checkEnd(await Promise.race([subject.ended, delay(endMs, "late" as const)]));
     const deadline = now() + endMs;
-    while ((await this.#world.metric("etcd_debugging_mvcc_watch_stream_total")) > 0) {
-      if (now() > deadline) {
-        checkWatches(
-          { watches: 0, streams: await this.#world.metric("etcd_debugging_mvcc_watch_stream_total") },
-          { watches: 0, streams: 0 },
-        );
+    for (;;) {
+      const found = {
+        watches: await this.#world.metric("etcd_debugging_mvcc_watcher_total"),
+        streams: await this.#world.metric("etcd_debugging_mvcc_watch_stream_total"),
+      };
+      try {
+        return checkWatches(found, { watches: 0, streams: 0 }, this.#world.oracle.ended);
+      } catch (error) {
+        if (now() > deadline) throw error;
       }
       await delay(50);
     }

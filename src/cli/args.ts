@@ -1,6 +1,7 @@
 /** The command line, checked as a whole before anything is done: what it asks for, or a {@link UsageError}. */
 import { parseArgs } from "node:util";
 import { parseEndpoints } from "../etcd/endpoint.ts";
+import { mostMs } from "../internal/backoff.ts";
 import { UsageError } from "./exit.ts";
 
 export type CommandName = "watch" | "get" | "set" | "delete";
@@ -208,9 +209,6 @@ function valueSource(value: string | undefined, file: string | undefined): Value
 }
 
 const unitMs = { ms: 1, s: 1000, m: 60_000 };
-
-/** The longest a timer can run. */
-const mostMs = 2 ** 31 - 1;
 
 /** Milliseconds of `5s`, `500ms`, `1.5m`, or a bare number of seconds. @throws {@link UsageError} naming `option` */
 export function parseDuration(text: string, option: string): number {

@@ -96,9 +96,7 @@ export class Client {
     }
   }
 
-  /**
-   * As {@link call}, but refusals are the `TransportError` they came as.
-   */
+  /** As {@link call}, but refusals are the `TransportError` they came as. */
   async attempt<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
@@ -128,14 +126,15 @@ export class Client {
             if (renewals++ > 0) await backoff.wait(stop.signal);
             continue;
           }
+          const late = isLate(error);
           // An answer that takes long because it is big is for the caller to do something about.
-          if (tellLate && isLate(error)) throw error;
+          if (tellLate && late) throw error;
           // Where the event loop stood still, nobody could have answered.
-          const blocked = isLate(error) && performance.now() - began > deadlineMs + blockedMs;
+          const blocked = late && performance.now() - began > deadlineMs + blockedMs;
           if (kind === "transient" && !blocked) this.leave(transport, error);
           // A simple token tells how far the store had come when it was made, and a member that has not come as far
           // waits until it has. Of a store that was restored or replaced that may be never.
-          if (isLate(error)) this.expire(access);
+          if (late) this.expire(access);
           if (kind !== "transient" || (method.write && maybeApplied(error))) throw error;
           // What comes after an outage may take a token of its own.
           renewals = 0;

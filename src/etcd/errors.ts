@@ -37,6 +37,8 @@ export interface Classification {
 
 const transient: Classification = { kind: "transient", code: "EV_UNAVAILABLE" };
 const auth: Classification = { kind: "auth", code: "EV_UNAUTHENTICATED" };
+/** The token was good when it was issued, but users or roles have changed since. */
+const outdated: Classification = { ...auth };
 const wrongCredentials: Classification = { kind: "permanent", code: "EV_UNAUTHENTICATED" };
 const denied: Classification = { kind: "denied", code: "EV_PERMISSION_DENIED" };
 const invalid: Classification = { kind: "permanent", code: "EV_INVALID_ARGUMENT" };
@@ -63,8 +65,8 @@ const byText: ReadonlyMap<string, Classification> = new Map([
 
   ["invalid auth token", auth],
   ["user name is empty", auth],
-  ["revision of auth store is old", auth],
-  ["auth: revision in header is old", auth],
+  ["revision of auth store is old", outdated],
+  ["auth: revision in header is old", outdated],
   ["authentication failed, invalid user ID or password", wrongCredentials],
   ["user name not found", wrongCredentials],
   ["authentication is not enabled", { kind: "auth-disabled", code: "EV_STORE" }],
@@ -88,8 +90,6 @@ const byStatus: ReadonlyMap<number, Classification> = new Map([
   [15, refused], // DATA_LOSS
   [16, auth], // UNAUTHENTICATED
 ]);
-
-const outdated: ReadonlySet<string> = new Set(["revision of auth store is old", "auth: revision in header is old"]);
 
 /**
  * What grpc-js makes of what a web server, or a proxy on the way, says by HTTP: its 401 or 403, and its wish to be left
@@ -122,13 +122,20 @@ export function classify(error: TransportError): Classification {
  * Whether the token was good when it was issued, but users or roles have changed since. However often they do,
  * another token helps; nothing was done about the request.
  */
-export function isOutdated({ details }: TransportError): boolean {
-  return outdated.has(details.slice(prefix.length));
+export function isOutdated(error: TransportError): boolean {
+  return classify(error) === outdated;
 }
+
+const deadlineExceeded = 4;
 
 /** Whether no answer came in time. */
 export function isLate({ status }: TransportError): boolean {
-  return status === 4; // DEADLINE_EXCEEDED
+  return status === deadlineExceeded;
+}
+
+/** An answer on a stream did not come in time. */
+export function lateError(endpoint: string, details: string): TransportError {
+  return new TransportError(endpoint, deadlineExceeded, details, true);
 }
 
 /** Whether a write that failed with `error` may have been carried out, so that it must not be tried again blindly. */

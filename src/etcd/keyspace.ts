@@ -2,6 +2,7 @@
 import type { Codec, Decode } from "../codec.ts";
 import { EventValueError } from "../errors.ts";
 import { checkOptions, checkValue, type Known, mustBe } from "../internal/arguments.ts";
+import { mostMs } from "../internal/backoff.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type {
   Keyspace,
@@ -186,9 +187,6 @@ function readTimeouts(options: EtcdKeyspaceOptions): typeof timeouts {
   }
   return read;
 }
-
-/** The longest a timer can run. */
-const mostMs = 2 ** 31 - 1;
 
 function checkMs(ms: unknown, what: string): void {
   if (typeof ms !== "number") throw mustBe(what, "a number of milliseconds", ms);

@@ -9,11 +9,11 @@
  */
 import { errorOf, EventValueError, isEventValueError } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
-import { Backoff } from "../internal/backoff.ts";
+import { Backoff, mostMs } from "../internal/backoff.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type { Lease } from "../keyspace.ts";
 import type { Client } from "./client.ts";
-import { classify, toEventValueError } from "./errors.ts";
+import { classify, lateError, toEventValueError } from "./errors.ts";
 import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from "./proto/generated/etcd.ts";
 import { leaseGrant, leaseKeepAlive, leaseRevoke } from "./proto/methods.ts";
 import { type Duplex, type Transport, TransportError } from "./transport.ts";
@@ -31,12 +31,6 @@ interface Open {
   readonly transport: Transport;
   readonly stream: Duplex<LeaseKeepAliveRequest>;
 }
-
-/** The gRPC status of a call that took too long. */
-const deadlineExceeded = 4;
-
-/** The longest a timer can run. */
-const mostMs = 2 ** 31 - 1;
 
 /** Grants leases and keeps them alive. */
 export class Leases {
@@ -79,7 +73,7 @@ export class Leases {
     else if (lease.isNeglected) {
       const { transport, stream } = this.#open;
       stream.close();
-      this.#failed(transport, new TransportError("lease", deadlineExceeded, "a keepalive was not answered", true));
+      this.#failed(transport, lateError("lease", "a keepalive was not answered"));
     } else this.#send(this.#open.stream, lease);
   }
 

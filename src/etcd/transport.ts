@@ -170,8 +170,7 @@ class GrpcTransport implements Transport {
     const dial = dialer(endpoint, options);
     this.#streams = new Lane(dial);
     this.#calls = new Lane(dial);
-    const { keepAliveTimeoutMs = 3000 } = options;
-    this.#bulk = new Lane(dialer(endpoint, { ...options, keepAliveTimeoutMs: bulkPatience * keepAliveTimeoutMs }));
+    this.#bulk = new Lane(() => dial(bulkPatience));
   }
 
   unary<Request, Response>(

@@ -13,11 +13,11 @@
  *   events' own revisions tell how far a watch has come.
  */
 import type { Access, Client } from "./client.ts";
-import { refusalOf } from "./errors.ts";
+import { isLate, lateError, refusalOf } from "./errors.ts";
 import { watch as watchMethod } from "./proto/methods.ts";
 import type { ResponseHeader, WatchRequest } from "./proto/generated/etcd.ts";
 import type { WatchEvent, WatchMessage } from "./proto/hot-decoders.ts";
-import { type Duplex, type Transport, TransportError } from "./transport.ts";
+import type { Duplex, Transport, TransportError } from "./transport.ts";
 
 /** What to watch: from `key` up to `rangeEnd`, or `key` alone, all events from `startRevision` on. */
 export interface WatchSpec {
@@ -64,9 +64,6 @@ interface Open {
   silence: NodeJS.Timeout | undefined;
 }
 
-/** The gRPC status of a call that took too long. */
-const deadlineExceeded = 4;
-
 /** What is there is read within this. */
 const graceMs = 100;
 
@@ -106,7 +103,7 @@ export class WatchStream {
    */
   doubt(transport: Transport, error: TransportError): void {
     if (this.#open?.access.transport !== transport) return;
-    if (error.status === deadlineExceeded || this.#client.current !== transport) this.#lose(this.#open, error);
+    if (isLate(error) || this.#client.current !== transport) this.#lose(this.#open, error);
   }
 
   async #openStream(): Promise<void> {
@@ -166,7 +163,7 @@ export class WatchStream {
     if (open.asked.length === 0) return;
     const { requestTimeoutMs: ms } = this.#client;
     const silent = `a watch was not answered within ${ms} ms`;
-    const fail = (): void => this.#failed(open, new TransportError("watch", deadlineExceeded, silent, true));
+    const fail = (): void => this.#failed(open, lateError("watch", silent));
     // Where the event loop stood still the answer may be there, and be read in the next moment.
     open.silence = setTimeout(() => (open.silence = setTimeout(fail, graceMs)), ms);
   }

@@ -1,6 +1,9 @@
 /** Waiting between attempts: exponential, with jitter, so that many who failed together do not come back together. */
 import { AbortEntry } from "./abort.ts";
 
+/** The longest a timer can run. */
+export const mostMs: number = 2 ** 31 - 1;
+
 /** The delays of one series of attempts. */
 export class Backoff {
   readonly #firstMs: number;

@@ -69,12 +69,13 @@ export function changeOf<T>(entry: LogEntry, decode: Decode<T>): KeyUpdate<T> | 
 
 /** What the store holds under a key, as a batch holds it. */
 export function putOf<T>(stored: StoredKey, result: Decoded<T>): KeyUpdate<T> | InvalidUpdate {
-  const { key, bytes, revision, createRevision } = stored;
+  const { key, revision, createRevision } = stored;
   if ("value" in result) return { type: "put", key, value: result.value, revision, createRevision };
   return {
     type: "invalid",
     key: isRawKey(key) ? rawKeyText(key) : key,
-    bytes: new Uint8Array(bytes),
+    // Only here: reading an entry's bytes unpacks them.
+    bytes: new Uint8Array(stored.bytes),
     error: result.error,
     revision,
   };

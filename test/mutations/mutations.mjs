@@ -143,7 +143,7 @@ export const mutations = [
   {
     name: "a token that got no answer is kept",
     file: "src/etcd/client.ts",
-    find: "if (isLate(error)) this.expire(access);",
+    find: "if (late) this.expire(access);",
     replace: "",
     caughtBy: { files: ["test/etcd/client.test.ts"], tests: "a token that a call got no answer with" },
   },

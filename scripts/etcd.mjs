@@ -32,6 +32,8 @@ const cache = join(dirname(fileURLToPath(import.meta.url)), "..", ".cache", "etc
 
 /** The Debian suite that has each series. */
 const suites = { 3.4: "bookworm", 3.5: "trixie" };
+/** The series of etcd that are to be had, oldest first. */
+export const allSeries = /** @type {("3.4" | "3.5")[]} */ (Object.keys(suites));
 
 /**
  * Resolves with an etcd of `series`, or of any series from 3.4 on; rejects with an error that says what was tried and
@@ -41,7 +43,9 @@ const suites = { 3.4: "bookworm", 3.5: "trixie" };
  * @returns {Promise<{ bin: string, version: string }>}
  */
 export async function findEtcd({ series, log = () => {} } = {}) {
-  if (series !== undefined && !(series in suites)) throw new RangeError(`series must be 3.4 or 3.5, not ${series}`);
+  if (series !== undefined && !allSeries.includes(series)) {
+    throw new RangeError(`series must be ${allSeries.join(" or ")}, not ${series}`);
+  }
   if (env.ETCD_BIN) {
     const found = await inspect(env.ETCD_BIN);
     if (found === undefined) throw new Error(`ETCD_BIN is not an etcd server that runs here: ${env.ETCD_BIN}`);

@@ -4,19 +4,19 @@
  * one was broken, 2 if the round itself went wrong.
  */
 import { randomInt } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { argv, env, exit } from "node:process";
 import { parseArgs } from "node:util";
 import { bootstrap } from "./bootstrap.mjs";
-import { findEtcd } from "./etcd.mjs";
+import { allSeries, findEtcd } from "./etcd.mjs";
 
 const help = `usage: npm run soak -- [options]
 
   --minutes N       how long faults go on (default: 5)
   --seed N          replays the faults and writes of a run; it prints its own
-  --etcd SERIES     3.4 or 3.5 (default: the oldest there is)
+  --etcd SERIES     ${allSeries.join(" or ")} (default: the oldest there is)
   --only TEXT       only faults whose names contain this
   --mutation NAME   break the library on purpose (test/mutations/mutations.mjs), to see that it is noticed`;
 
@@ -48,7 +48,7 @@ try {
 } catch (error) {
   console.error(`\nthe round itself went wrong (seed ${options.seed}):`, error);
 } finally {
-  if (existsSync(temporary)) removeTemporary();
+  removeTemporary();
 }
 // Left to end by itself, Node 20 may spin in its own cleanup (Environment::CleanupHandles) and never end.
 exit(outcome);
@@ -79,8 +79,8 @@ function read() {
     ? `--minutes must be more than 0, not ${String(values.minutes)}`
     : !Number.isSafeInteger(seed)
       ? `--seed must be an integer, not ${String(values.seed)}`
-      : values.etcd !== undefined && !["3.4", "3.5"].includes(values.etcd)
-        ? `--etcd must be 3.4 or 3.5, not ${String(values.etcd)}`
+      : values.etcd !== undefined && !allSeries.includes(values.etcd)
+        ? `--etcd must be ${allSeries.join(" or ")}, not ${String(values.etcd)}`
         : undefined;
   if (wrong !== undefined) {
     console.error(`${wrong}\n\n${help}`);

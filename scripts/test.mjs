@@ -17,11 +17,9 @@ import { join } from "node:path";
 import { argv, env, execPath, exit, kill, platform, stdout } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { bootstrap, npm, root } from "./bootstrap.mjs";
-import { findEtcd } from "./etcd.mjs";
+import { allSeries, findEtcd } from "./etcd.mjs";
 
-/** The series of etcd to test on, oldest first. */
-const allSeries = /** @type {const} */ (["3.4", "3.5"]);
-/** What runs on each of them. */
+/** What runs on each series of etcd. */
 const onEverySeries = ["test/etcd", "test/proof"];
 
 const counts = { passed: 0, failed: 0, skipped: 0 };

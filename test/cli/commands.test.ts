@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { put, range } from "../../src/etcd/proto/methods.ts";
+import { makeAuthority, makeCertificate } from "../support/certificates.ts";
 import { type EtcdServer, etcdAvailable, startEtcd } from "../support/etcd.ts";
 import { RangeResponse } from "../support/generated/etcd.ts";
 import { startGrpcServer } from "../support/grpc-server.ts";
@@ -203,7 +204,11 @@ describe.skipIf(!etcdAvailable).concurrent("values in etcd", () => {
     const authority = ["--cacert", "ca.pem"];
     const own = ["--cert", "client.pem", "--key", "client.key"];
     beforeAll(async () => {
-      makeCertificates();
+      makeAuthority(built.folder, "ca");
+      for (const name of ["server", "client"]) makeCertificate(built.folder, name, "ca");
+      const encrypting = ["-in", "client.key", "-out", "encrypted.key", "-passout", "pass:secret"];
+      execFileSync("openssl", ["pkcs8", "-topk8", ...encrypting], { cwd: built.folder, stdio: "ignore" });
+      file("text", "no certificate");
       const pem = (name: string): Buffer => readFileSync(join(built.folder, name));
       const options = { ca: pem("ca.pem"), cert: pem("server.pem"), key: pem("server.key"), ALPNProtocols: ["h2"] };
       const server = createTlsServer({ ...options, requestCert: true, rejectUnauthorized: true }, (socket) => {
@@ -224,7 +229,7 @@ describe.skipIf(!etcdAvailable).concurrent("values in etcd", () => {
       const args = ["get", "tls/k", ...authority, ...own];
       expect(await built.run([...args, "--store", endpoint])).toEqual(printed("v\n"));
       expect(await built.run([...args, "--store", endpoint.slice("https://".length)])).toEqual(printed("v\n"));
-      expect(await built.run([...args, "--store", endpoint, "--server-name", "store.test"])).toEqual(printed("v\n"));
+      expect(await built.run([...args, "--store", endpoint, "--server-name", "etcd.test"])).toEqual(printed("v\n"));
     });
 
     test("are not read by anybody else, who is told why", async () => {
@@ -246,8 +251,8 @@ describe.skipIf(!etcdAvailable).concurrent("values in etcd", () => {
       expect(await get("--cacert", "missing")).toEqual(usage('--cacert "missing" cannot be read: no such file'));
       expect(await get("--cacert", ".")).toEqual(usage('--cacert "." cannot be read: it is a directory'));
       expect(await get("--cacert", "client.key")).toEqual(usage('--cacert "client.key" is not in PEM form'));
-      expect(await get("--cert", "names", "--key", "client.key")).toEqual(usage('--cert "names" is not in PEM form'));
-      expect(await get("--cert", "client.pem", "--key", "names")).toEqual(usage('--key "names" is not in PEM form'));
+      expect(await get("--cert", "text", "--key", "client.key")).toEqual(usage('--cert "text" is not in PEM form'));
+      expect(await get("--cert", "client.pem", "--key", "text")).toEqual(usage('--key "text" is not in PEM form'));
       expect(await get("--cert", "client.pem", "--key", "server.key")).toEqual(
         usage('--key "server.key" does not belong to --cert "client.pem"'),
       );
@@ -257,21 +262,6 @@ describe.skipIf(!etcdAvailable).concurrent("values in etcd", () => {
     });
   });
 });
-
-function makeCertificates(): void {
-  const openssl = (...args: string[]): void => {
-    execFileSync("openssl", args, { cwd: built.folder, stdio: "ignore" });
-  };
-  const fresh = ["-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-  openssl("req", "-x509", "-days", "2", ...fresh, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority");
-  file("names", "subjectAltName=DNS:localhost,DNS:store.test,IP:127.0.0.1");
-  const signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"];
-  for (const name of ["server", "client"]) {
-    openssl("req", ...fresh, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`);
-    openssl("x509", "-req", "-in", `${name}.csr`, "-out", `${name}.pem`, ...signed);
-  }
-  openssl("pkcs8", "-topk8", "-in", "client.key", "-out", "encrypted.key", "-passout", "pass:secret");
-}
 
 describe.skipIf(!etcdAvailable).concurrent("etcd with users", () => {
   let etcd: EtcdServer;

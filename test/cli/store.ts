@@ -1,5 +1,6 @@
 /** What the store holds, written and read past the library, by etcd's JSON gateway. */
 import type { EtcdServer } from "../support/etcd.ts";
+import { enableAuth } from "../support/users.ts";
 
 function base64(text: string | Uint8Array): string {
   return Buffer.from(text as string).toString("base64");
@@ -39,14 +40,11 @@ export class Store {
    * From then on everybody has to say who they are.
    */
   async enableAuth(users: Readonly<Record<string, "READ" | "WRITE" | "READWRITE">>): Promise<void> {
-    const call = (path: string, body: unknown): Promise<unknown> => this.etcd.call(`/v3/auth/${path}`, body);
-    for (const [name, permType] of Object.entries({ ...users, root: "READWRITE" })) {
-      await call("user/add", { name, password: `${name}'s` });
-      await call("role/add", { name });
-      const perm = { permType, key: base64(`${name}/`), range_end: base64(`${name}0`) };
-      await call("role/grant", { name, perm });
-      await call("user/grant", { user: name, role: name });
-    }
-    await call("enable", {});
+    const known = Object.entries(users).map(([username, what]) => ({
+      username,
+      password: `${username}'s`,
+      may: { what, start: `${username}/`, end: `${username}0` },
+    }));
+    await enableAuth(this.etcd, [...known, { username: "root", password: "root's" }]);
   }
 }

@@ -2,21 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { text } from "../../src/index.ts";
 import { EtcdKeyspace } from "../../src/etcd/index.ts";
 import { PermissionType } from "../../src/etcd/proto/generated/etcd.ts";
-import {
-  authDisable,
-  authenticate,
-  authEnable,
-  put,
-  range,
-  roleAdd,
-  roleGrantPermission,
-  userAdd,
-  userGrantRole,
-} from "../../src/etcd/proto/methods.ts";
+import { authDisable, authEnable, put, range, roleGrantPermission } from "../../src/etcd/proto/methods.ts";
 import { prefixEnd } from "../../src/range/keys.ts";
 import { etcdAvailable } from "../support/etcd.ts";
 import { codeOf, observe, rejection } from "../support/promises.ts";
 import { startProxy } from "../support/proxy.ts";
+import { enableAuth } from "../support/users.ts";
 import { startLine } from "./line.ts";
 import { freshPrefix, raw, useEtcd } from "./store.ts";
 
@@ -29,14 +20,7 @@ describe.skipIf(!etcdAvailable)("users and passwords in etcd", () => {
   const server = useEtcd({ args: ["--auth-token-ttl=1", "--bcrypt-cost=4"] });
 
   beforeAll(async () => {
-    const { store } = server;
-    for (const { username: name, password } of [root, user]) {
-      await store.call(userAdd, { name, password });
-      await store.call(roleAdd, { name });
-      await store.call(userGrantRole, { user: name, role: name });
-    }
-    await grant("shared/");
-    await store.call(authEnable, {});
+    await enableAuth(server.etcd, [root, { ...user, may: { what: "READWRITE", start: "shared/", end: "shared0" } }]);
   });
 
   afterAll(async () => {
@@ -44,15 +28,13 @@ describe.skipIf(!etcdAvailable)("users and passwords in etcd", () => {
   });
 
   async function rootToken(): Promise<string> {
-    const { username: name, password } = root;
-    const { token } = await server.store.call(authenticate, { name, password });
-    return token;
+    return server.store.authenticate(root);
   }
 
   /** Lets the user read and write what begins with `prefix`. */
-  async function grant(prefix: string, token?: string): Promise<void> {
+  async function grant(prefix: string): Promise<void> {
     const perm = { permType: PermissionType.READWRITE, key: raw(prefix), rangeEnd: prefixEnd(raw(prefix)) };
-    await server.store.call(roleGrantPermission, { name: user.username, perm }, { token });
+    await server.store.call(roleGrantPermission, { name: user.username, perm }, { token: await rootToken() });
   }
 
   /** Writes as root. */
@@ -63,7 +45,7 @@ describe.skipIf(!etcdAvailable)("users and passwords in etcd", () => {
   /** A keyspace of the user, who may do anything in it. It makes no call of its own that would keep a token alive. */
   async function setUp(options: object = {}): Promise<{ keyspace: EtcdKeyspace; namespace: string }> {
     const namespace = freshPrefix();
-    await grant(namespace, await rootToken());
+    await grant(namespace);
     const keyspace = new EtcdKeyspace({
       endpoints: server.etcd.endpoint,
       namespace,
@@ -76,12 +58,10 @@ describe.skipIf(!etcdAvailable)("users and passwords in etcd", () => {
 
   /** Resolves when every token that is not used meanwhile has expired. */
   async function expired(): Promise<void> {
-    const { username: name, password } = user;
     const request = { key: raw("shared/key") };
     // Asking with a token gives it another second, so each of these is asked with once.
-    const asked = Array.from({ length: 20 }, () => server.store.call(authenticate, { name, password }));
-    const tokens = await Promise.all(asked);
-    for (const { token } of tokens) {
+    const tokens = await Promise.all(Array.from({ length: 20 }, () => server.store.authenticate(user)));
+    for (const token of tokens) {
       await new Promise((resolve) => setTimeout(resolve, 200));
       const refused = server.store.call(range, request, { token }).then(
         () => false,
@@ -166,7 +146,7 @@ describe.skipIf(!etcdAvailable)("users and passwords in etcd", () => {
     }
     expect(await rejection(value.read())).toMatchObject({ code: "EV_PERMISSION_DENIED", key: "key" });
     expect(await rejection(value.set("2"))).toMatchObject({ code: "EV_PERMISSION_DENIED", key: "key" });
-    await grant(namespace, await rootToken());
+    await grant(namespace);
     expect(await watcher.get()).toBe("1");
     expect(await all.getBatch()).toMatchObject({ type: "snapshot", changes: [{ key: "key" }] });
     await value.set("2");
@@ -295,18 +275,8 @@ describe.skipIf(!etcdAvailable)("users and passwords in etcd", () => {
 describe.skipIf(!etcdAvailable)("users and passwords in an etcd that is replaced", () => {
   const server = useEtcd({ args: ["--bcrypt-cost=4"] });
 
-  /** Makes a store that is new ask who one is. */
-  async function found(): Promise<void> {
-    const { store } = server;
-    const { username: name, password } = root;
-    await store.call(userAdd, { name, password });
-    await store.call(roleAdd, { name });
-    await store.call(userGrantRole, { user: name, role: name });
-    await store.call(authEnable, {});
-  }
-
   test("K9, K7 a token from before, which the new store waits for its log to come to, holds nobody up", async () => {
-    await found();
+    await enableAuth(server.etcd, [root]);
     await using keyspace = new EtcdKeyspace({ endpoints: server.etcd.endpoint, auth: root, requestTimeoutMs: 500 });
     const value = keyspace.value("key", text, { default: "none" });
     // A token tells how long the store's log was when it was made.
@@ -316,7 +286,7 @@ describe.skipIf(!etcdAvailable)("users and passwords in an etcd that is replaced
     expect(await watcher.get()).toBe("49");
     const waiting = watcher.get();
     await server.etcd.wipe();
-    await found();
+    await enableAuth(server.etcd, [root]);
     expect(await waiting).toBe("none");
     expect(await value.read()).toBe(undefined);
   });

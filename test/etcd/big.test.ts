@@ -4,9 +4,7 @@
  * and values, as stored.
  */
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { EtcdKeyspace } from "../../src/etcd/index.ts";
 import { compact, range as rangeMethod } from "../../src/etcd/proto/methods.ts";
 import { decodePage, type Page, type WatchMessage } from "../../src/etcd/proto/hot-decoders.ts";
@@ -16,6 +14,7 @@ import { WatchStream } from "../../src/etcd/watch-stream.ts";
 import { bytes, text } from "../../src/index.ts";
 import { prefixEnd } from "../../src/range/keys.ts";
 import { etcdAvailable } from "../support/etcd.ts";
+import { compiled, type Tools } from "./child.ts";
 import { startLine } from "./line.ts";
 import { freshPrefix, raw, useEtcd } from "./store.ts";
 
@@ -24,15 +23,6 @@ vi.mock(import("../../src/etcd/proto/hot-decoders.ts"), async (original) => {
   return { ...actual, decodePage: vi.fn<typeof actual.decodePage>(actual.decodePage) };
 });
 
-/** What a task in a process of its own is given. */
-interface Tools {
-  readonly core: typeof import("../../src/index.ts");
-  readonly etcd: typeof import("../../src/etcd/index.ts");
-  readonly timers: typeof import("node:timers/promises");
-  readonly endpoint: string;
-  readonly prefix: string;
-}
-
 /** What comes of it. */
 interface Measured<R> {
   readonly result: R;
@@ -40,15 +30,13 @@ interface Measured<R> {
   readonly peak: number;
 }
 
-let library: string;
-
 /** Runs `task`, which is taken as text: it sees what it is given and globals only. */
 async function measured<R>(
   task: (tools: Tools) => Promise<R>,
-  given: { readonly endpoint: string; readonly prefix: string },
+  given: Pick<Tools, "endpoint" | "prefix">,
   nodeOptions: readonly string[] = [],
 ): Promise<Measured<R>> {
-  const program = `${library}
+  const program = `${await compiled()}
     const { readFileSync } = process.getBuiltinModule?.("node:fs") ?? require("node:fs");
     // What the process was forked from counts in maxRSS, but not in what Linux says of it.
     const memory = (name) => process.platform === "linux"
@@ -80,28 +68,6 @@ const mega = 1_000_000;
 describe.skipIf(!etcdAvailable)("big", () => {
   const server = useEtcd({
     args: ["--max-request-bytes=16000000", "--max-txn-ops=1024", "--quota-backend-bytes=8000000000"],
-  });
-
-  beforeAll(async () => {
-    const { outputFiles } = await build({
-      stdin: {
-        contents: `
-          import * as core from "../../src/index.ts";
-          import * as etcd from "../../src/etcd/index.ts";
-          import * as timers from "node:timers/promises";
-          export { core, etcd, timers };`,
-        resolveDir: fileURLToPath(new URL(".", import.meta.url)),
-        loader: "ts",
-      },
-      bundle: true,
-      write: false,
-      format: "iife",
-      globalName: "library",
-      platform: "node",
-      target: "node20",
-      logLevel: "silent",
-    });
-    library = outputFiles[0]!.text;
   });
 
   /** Writes that many keys, of 20 bytes each. Returns the bytes of keys and values. */

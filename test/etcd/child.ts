@@ -3,11 +3,9 @@
  * library leaves behind. The program is handed over as text, so that nothing is written anywhere.
  */
 import { spawn } from "node:child_process";
-import { readFile } from "node:fs/promises";
-import { relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, type Plugin } from "esbuild";
-import { mutate } from "../mutations/mutations.mjs";
+import { build } from "esbuild";
+import { mutating } from "../mutations/esbuild.ts";
 
 /** What a task is given. */
 export interface Tools {
@@ -29,12 +27,14 @@ export interface Ended {
   readonly stderr: string;
 }
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
 const mark = "result of the child: ";
 let bundle: Promise<string> | undefined;
 
-/** The library as one text that, evaluated as a script, defines `library`. */
-function compiled(): Promise<string> {
+/**
+ * The library as one text that, evaluated as a script, defines `library`. A mutation that EV_MUTATION names is in it as
+ * well.
+ */
+export function compiled(): Promise<string> {
   bundle ??= build({
     stdin: {
       contents: `
@@ -52,23 +52,10 @@ function compiled(): Promise<string> {
     platform: "node",
     target: "node20",
     logLevel: "silent",
-    plugins: [mutating],
+    plugins: [mutating(process.env["EV_MUTATION"])],
   }).then(({ outputFiles }) => outputFiles[0]!.text);
   return bundle;
 }
-
-/** A mutation that EV_MUTATION names is in the child's copy of the library as well. */
-const mutating: Plugin = {
-  name: "mutating",
-  setup({ onLoad }) {
-    const { EV_MUTATION: mutation } = process.env;
-    if (!mutation) return;
-    onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-      const file = relative(root, path).split(sep).join("/");
-      return { contents: mutate(mutation, file, await readFile(path, "utf8")), loader: "ts" };
-    });
-  },
-};
 
 /** How a task's process is run. */
 export interface ChildOptions {

@@ -12,7 +12,7 @@ import { startCluster } from "../support/cluster.ts";
 import { type EtcdServer, etcdAvailable } from "../support/etcd.ts";
 import { codeOf, observe } from "../support/promises.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
-import { freeze, freshPrefix, useEtcd } from "./store.ts";
+import { freshPrefix, useEtcd } from "./store.ts";
 
 /** Short, so that tests are; long enough for a machine that is busy. */
 const staleAfterMs = 2000;
@@ -172,7 +172,7 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
       heal(proxy: Proxy): void | Promise<void>;
     }
     const faults: [string, Fault][] = [
-      ["frozen", { hurt: () => freeze(server.etcd), heal: () => server.etcd.thaw() }],
+      ["frozen", { hurt: () => server.etcd.freeze(), heal: () => server.etcd.thaw() }],
       ["killed", { hurt: () => server.etcd.kill(), heal: () => server.etcd.restart() }],
       ["unreachable without a word", { hurt: (proxy) => proxy.blackhole(), heal: (proxy) => proxy.heal() }],
       ["cut off", { hurt: (proxy) => proxy.cut(), heal: (proxy) => proxy.heal() }],
@@ -225,7 +225,7 @@ describe.skipIf(!etcdAvailable)("the status of a keyspace", () => {
       const [first, second, third] = cluster.members as [EtcdServer, EtcdServer, EtcdServer];
       await using setting = await setUp(third.endpoint);
       const { status, value, watcher } = setting;
-      await Promise.all([freeze(first), freeze(second)]);
+      await Promise.all([first.freeze(), second.freeze()]);
       const began = performance.now();
       await reach(status, "stale");
       expect(performance.now() - began).toBeLessThan(staleAfterMs);

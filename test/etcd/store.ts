@@ -4,6 +4,7 @@ import { request as httpRequest } from "node:http";
 import { afterAll, beforeAll } from "vitest";
 import { parseEndpoints } from "../../src/etcd/endpoint.ts";
 import {
+  authenticate,
   compact,
   deleteRange,
   leaseGrant,
@@ -16,6 +17,7 @@ import {
 import { connect, type Method, type Transport, type UnaryOptions } from "../../src/etcd/transport.ts";
 import { prefixEnd } from "../../src/range/keys.ts";
 import { type EtcdOptions, type EtcdServer, startEtcd } from "../support/etcd.ts";
+import type { User } from "../support/users.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -131,6 +133,12 @@ export class Store implements Disposable {
     return ttl;
   }
 
+  /** @returns a token of a user */
+  async authenticate({ username: name, password }: User): Promise<string> {
+    const { token } = await this.call(authenticate, { name, password });
+    return token;
+  }
+
   /** The server's counters: the sum of all samples of `name` whose labels contain `labels`. */
   async metric(name: string, labels = ""): Promise<number> {
     const lines = (await metricsOf(this.endpoint)).split("\n").filter((line) => line.startsWith(name));
@@ -196,11 +204,6 @@ export function useEtcd(options?: EtcdOptions | (() => EtcdOptions)): Fixture {
       return store;
     },
   };
-}
-
-/** Freezes the server, and resolves when it is: a signal takes its time. */
-export async function freeze(etcd: EtcdServer): Promise<void> {
-  await etcd.freeze();
 }
 
 let prefixes = 0;

@@ -1,7 +1,6 @@
 /** TLS between a keyspace and a store: what is wrong with a certificate is told, and does not end anything. */
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +8,7 @@ import { createServer, type SecureContextOptions, type TLSSocket } from "node:tl
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { text } from "../../src/index.ts";
 import { EtcdKeyspace } from "../../src/etcd/index.ts";
+import { makeAuthority, makeCertificate } from "../support/certificates.ts";
 import { etcdAvailable, EtcdServer } from "../support/etcd.ts";
 import { freePorts } from "../support/ports.ts";
 import { codeOf, observe } from "../support/promises.ts";
@@ -19,29 +19,15 @@ describe.skipIf(!etcdAvailable)("TLS to a store", () => {
   let folder: string;
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   const pem = (name: string): string => readFileSync(join(folder, name), "utf8");
-  const openssl = (...args: string[]): void => {
-    execFileSync("openssl", args, { cwd: folder, stdio: "ignore" });
-  };
 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "event-value-keyspace-tls-"));
-    const key = ["-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    for (const name of ["ca", "other-ca"]) {
-      const files = ["-keyout", `${name}.key`, "-out", `${name}.pem`];
-      openssl("req", "-x509", "-days", "2", ...key, ...files, "-subj", `/CN=the authority ${name}`);
-    }
-    writeFileSync(join(folder, "names"), "subjectAltName=DNS:localhost,DNS:etcd.test,IP:127.0.0.1");
-    for (const [name, authority, days] of [
-      ["server", "ca", "2"],
-      ["expired-server", "ca", "-1"],
-      ["client", "ca", "2"],
-      ["expired-client", "ca", "-1"],
-      ["stranger", "other-ca", "2"],
-    ] as const) {
-      openssl("req", ...key, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`);
-      const signing = ["-CA", `${authority}.pem`, "-CAkey", `${authority}.key`, "-CAcreateserial", "-days", days];
-      openssl("x509", "-req", "-in", `${name}.csr`, "-out", `${name}.pem`, ...signing, "-extfile", "names");
-    }
+    for (const name of ["ca", "other-ca"]) makeAuthority(folder, name);
+    makeCertificate(folder, "server", "ca");
+    makeCertificate(folder, "expired-server", "ca", -1);
+    makeCertificate(folder, "client", "ca");
+    makeCertificate(folder, "expired-client", "ca", -1);
+    makeCertificate(folder, "stranger", "other-ca");
   });
 
   const identityOf = (name: string): { cert: string; key: string } => ({

@@ -1,6 +1,6 @@
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { constants } from "node:http2";
 import { type AddressInfo, connect as connectTcp, type Socket } from "node:net";
@@ -20,6 +20,7 @@ import {
   type Transport,
   TransportError,
 } from "../../src/etcd/transport.ts";
+import { makeAuthority, makeCertificate } from "../support/certificates.ts";
 import { etcdAvailable, type EtcdServer, startEtcd } from "../support/etcd.ts";
 import * as generated from "../support/generated/etcd.ts";
 import { type GrpcServer, type IncomingCall, startGrpcServer } from "../support/grpc-server.ts";
@@ -267,7 +268,7 @@ describe.skipIf(!etcdAvailable)("a transport whose server fails", () => {
   test("says of a write whose answer was lost that it may have been sent", async () => {
     const transport = open(etcd.endpoint);
     await transport.unary(rpc.range, { key });
-    await freeze(etcd);
+    await etcd.freeze();
     const write = observe(transport.unary(rpc.put, { key, value: key }));
     await delay(50);
     await etcd.kill();
@@ -278,7 +279,7 @@ describe.skipIf(!etcdAvailable)("a transport whose server fails", () => {
   test("keeps the deadline of a call to a server that is frozen, and bounds connecting to it", async () => {
     const transport = open(etcd.endpoint, { connectTimeoutMs: 300 });
     await transport.unary(rpc.range, { key });
-    await freeze(etcd);
+    await etcd.freeze();
     const started = performance.now();
     expect(await failure(transport.unary(rpc.put, { key, value: key }, { deadlineMs: 200 }))).toMatchObject({
       status: 4,
@@ -306,7 +307,7 @@ describe.skipIf(!etcdAvailable)("a transport whose server fails", () => {
     const transport = open(etcd.endpoint, { keepAliveMs: 1000, keepAliveTimeoutMs: 500 });
     const { messages, ends } = watchAll(transport);
     await until(() => messages.length === 1);
-    await freeze(etcd);
+    await etcd.freeze();
     const started = performance.now();
     while (ends.length === 0) await delay(20);
     // keepAliveMs counts as 5000, see there.
@@ -322,7 +323,7 @@ describe.skipIf(!etcdAvailable)("a transport whose server fails", () => {
       const { messages, ends } = watchAll(transport);
       await until(() => messages.length === 1);
       await transport.unary(rpc.range, { key });
-      await freeze(etcd);
+      await etcd.freeze();
       const call = observe(transport.unary(rpc.put, { key, value: key }));
       const connecting = open(etcd.endpoint);
       const waiting = observe(connecting.unary(rpc.put, { key, value: key }));
@@ -725,22 +726,10 @@ describe(`a transport closed at any moment (seed ${seed})`, () => {
 describe("a transport with TLS", () => {
   let folder: string;
   const file = (name: string): string => readFileSync(join(folder, name), "utf8");
-  const openssl = (...args: string[]): void => {
-    execFileSync("openssl", args, { cwd: folder, stdio: "ignore" });
-  };
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "event-value-tls-"));
-    const days = ["-days", "2", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    openssl("req", "-x509", ...days, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority");
-    for (const [name, names] of [
-      ["server", "DNS:localhost,DNS:etcd.test,IP:127.0.0.1"],
-      ["client", "DNS:client"],
-    ] as const) {
-      writeFileSync(join(folder, "names"), `subjectAltName=${names}`);
-      openssl("req", ...days.slice(2), "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`);
-      const signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"];
-      openssl("x509", "-req", "-in", `${name}.csr`, "-out", `${name}.pem`, ...signed);
-    }
+    makeAuthority(folder, "ca");
+    for (const name of ["server", "client"]) makeCertificate(folder, name, "ca");
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -816,15 +805,6 @@ describe("a transport with TLS", () => {
 function watchResponse(watchId: number): Uint8Array {
   const rest = { created: false, canceled: false, compactRevision: 0, cancelReason: "", fragment: false, events: [] };
   return generated.WatchResponse.encode({ header: undefined, watchId, ...rest }).finish();
-}
-
-/** Freezes the server and waits until all of its threads have stopped, which they may do after some more answers. */
-async function freeze(etcd: EtcdServer): Promise<void> {
-  await etcd.freeze();
-  const tasks = `/proc/${etcd.pid}/task`;
-  if (!existsSync(tasks)) return delay(100);
-  const runs = (task: string): boolean => !readFileSync(`${tasks}/${task}/stat`, "utf8").includes(") T ");
-  while (readdirSync(tasks).some(runs)) await delay(1);
 }
 
 /** How many sockets this process has open, also such as do not keep it alive. */

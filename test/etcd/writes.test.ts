@@ -4,7 +4,7 @@ import { EtcdKeyspace } from "../../src/etcd/index.ts";
 import { etcdAvailable } from "../support/etcd.ts";
 import { codeOf, observe, rejection } from "../support/promises.ts";
 import { startProxy } from "../support/proxy.ts";
-import { freeze, freshPrefix, Store, useEtcd } from "./store.ts";
+import { freshPrefix, Store, useEtcd } from "./store.ts";
 
 describe.skipIf(!etcdAvailable)("writing to etcd", () => {
   const server = useEtcd();
@@ -313,7 +313,7 @@ describe.skipIf(!etcdAvailable)("writing to etcd", () => {
       await using _ = keyspace;
       const value = keyspace.value("key", text);
       await value.set("1");
-      await freeze(server.etcd);
+      await server.etcd.freeze();
       const writing = value.set("2");
       const outcome = observe(writing);
       const reading = value.read();

@@ -4,6 +4,7 @@ import type { Proxy } from "../support/proxy.ts";
 import type { Random } from "../support/seed.ts";
 import { keyspaces, type World } from "../proof/world.ts";
 import { eventually, type Fault, type Harm, nothing } from "./fault.ts";
+import { blackhole, healAll } from "./links.ts";
 
 /** The ways of a keyspace to each member. */
 function waysOf(world: World, keyspace: number): Proxy[] {
@@ -22,17 +23,7 @@ async function cut(ways: readonly Proxy[]): Promise<Pick<Harm, "bit" | "heal">> 
   await Promise.all(ways.map((way) => way.cut()));
   return {
     bit: () => eventually("all connections are gone", () => ways.every(({ connections }) => connections === 0)),
-    heal: async () => void (await Promise.all(ways.map((way) => way.heal()))),
-  };
-}
-
-function blackhole(ways: readonly Proxy[]): Pick<Harm, "bit" | "heal"> {
-  const lost = (): number => ways.reduce((sum, { swallowed }) => sum + swallowed, 0);
-  const before = lost();
-  for (const way of ways) way.blackhole();
-  return {
-    bit: () => eventually("something is lost", () => lost() > before),
-    heal: async () => void (await Promise.all(ways.map((way) => way.heal()))),
+    heal: () => healAll(ways),
   };
 }
 
@@ -66,13 +57,13 @@ export const clientLinkFaults: readonly Fault[] = [
         if (ways.some(({ connections }) => connections > 0)) bitten++;
         await Promise.all(ways.map((way) => way.cut()));
         await delay(random.below(20));
-        await Promise.all(ways.map((way) => way.heal()));
+        await healAll(ways);
         await delay(random.below(400));
       }
       return {
         what: `keyspace ${keyspace}, ${bitten} times`,
         bit: () => eventually("it was connected at least twice", () => bitten >= 2, 0),
-        heal: async () => void (await Promise.all(ways.map((way) => way.heal()))),
+        heal: () => healAll(ways),
       };
     },
   },
@@ -153,7 +144,7 @@ export const clientLinkFaults: readonly Fault[] = [
           await eventually("the keyspace comes to it", () => clients[keyspace]!.connections > 0);
           await eventually("it had lagged", () => world.history.revision > before);
         },
-        heal: async () => void (await Promise.all(others.map((way) => way.heal()))),
+        heal: () => healAll(others),
       };
     },
   },

@@ -2,28 +2,14 @@
 import type { Link } from "../support/link.ts";
 import type { World } from "../proof/world.ts";
 import { eventually, type Fault, type Harm } from "./fault.ts";
+import { blackhole, healAll } from "./links.ts";
 
 function cut(links: readonly Link[]): Pick<Harm, "bit" | "heal"> {
   const refused = links.map((link) => link.refused);
   for (const link of links) link.cut();
   return {
     bit: () => eventually("members are refused", () => links.every((link, i) => link.refused > refused[i]!)),
-    heal() {
-      for (const link of links) link.heal();
-    },
-  };
-}
-
-function blackhole(links: readonly Link[]): Pick<Harm, "bit" | "heal"> {
-  const lost = (): number => links.reduce((sum, { swallowed }) => sum + swallowed, 0);
-  const before = lost();
-  for (const link of links) link.blackhole();
-  return {
-    // Who has nobody to talk to is silent, and loses nothing.
-    bit: () => eventually("messages are lost", () => lost() > before),
-    heal() {
-      for (const link of links) link.heal();
-    },
+    heal: () => healAll(links),
   };
 }
 

@@ -20,18 +20,20 @@ export function checkGrowth(bytes: readonly number[]): void {
   if (after - before > mostGrowth) throw new Broken(bounded, `memory grew from ${before} to ${after} bytes`);
 }
 
+/** What servers have, or should. */
+export interface Watches {
+  readonly watches: number;
+  readonly streams: number;
+}
+
 /**
  * @param strays how many watches of others the servers may still have, each on a stream of its own
  * @throws Broken where the servers have other watches or streams than those that are needed
  */
-export function checkWatches(
-  found: { watches: number; streams: number },
-  needed: typeof found,
-  strays: number = 0,
-): void {
+export function checkWatches(found: Watches, needed: Watches, strays: number = 0): void {
   const more = found.streams - needed.streams;
   // A stream of a keyspace has many watches on it, and one watch too many would be on no stream of its own.
   if (found.watches - needed.watches === more && more >= 0 && more <= strays) return;
-  const text = ({ watches, streams }: typeof found): string => `${watches} watches on ${streams} streams`;
+  const text = ({ watches, streams }: Watches): string => `${watches} watches on ${streams} streams`;
   throw new Broken(bounded, `the servers have ${text(found)} where ${text(needed)} are needed`);
 }

@@ -21,8 +21,6 @@ export interface WatcherView extends Opened {
   readonly stepsDown: number;
   /** The life of the store that the watcher has come to, at the least. */
   readonly era: number;
-  /** Of the last snapshot or update that was delivered. */
-  readonly batchRevision: number;
 }
 
 /** How a guarantee was broken. */

@@ -1,5 +1,4 @@
-import type { StoreHistory, Place } from "../proof/history.ts";
-import { Broken, type DeliveryGuarantee, describe, type Guarantee } from "./guarantee.ts";
+import { Broken, type DeliveryGuarantee, describe } from "./guarantee.ts";
 
 /** C1, K3: nobody is told of what was before what it knows. */
 export const noTimeTravel: DeliveryGuarantee = {
@@ -18,24 +17,12 @@ export const noTimeTravel: DeliveryGuarantee = {
 };
 
 /**
- * The same for values without revisions: each is one that the key held after the one that was told before.
- *
- * @returns where in the key's history the value is, or undefined where it is not known yet
+ * The same for values without revisions, each of which is one that the key held after the one that was told before: of
+ * one that has no such place in what the store's history is in the end.
  */
-export function placeAfter(
-  history: StoreHistory,
-  key: string,
-  value: string | null,
-  place: Place | undefined,
-): Place | undefined {
-  return history.next(key, value, place);
-}
-
-/** Of a value that has no place in what the store's history is in the end. */
 export function travelled(key: string, value: string | null): Broken {
-  const guarantee: Guarantee = noTimeTravel;
   return new Broken(
-    guarantee,
+    noTimeTravel,
     `${key} is told to be ${value ?? "absent"}, which it never was after what was told before`,
   );
 }

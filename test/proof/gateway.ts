@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** A header as the gateway writes it: 64-bit numbers are strings. */
 export interface Header {
@@ -120,6 +121,32 @@ export class Gateway implements Disposable {
     if (response.statusCode === 200) return response;
     throw new Refused(`${path}: ${response.statusCode}: ${await readAll(response)}`);
   }
+}
+
+/** Makes a call of one member after the other until one has answered, for as long as a cluster takes to recover. */
+export async function insist<Answer>(
+  gateways: readonly Gateway[],
+  call: (gateway: Gateway) => Promise<Answer>,
+): Promise<Answer> {
+  for (let i = 0; ; i++) {
+    try {
+      return await call(gateways[i % gateways.length]!);
+    } catch (error) {
+      if (i === 60) throw error;
+      await delay(100);
+    }
+  }
+}
+
+/** Whether a call is refused with `why`; other failures are thrown. */
+export function isRefused(call: Promise<unknown>, why: string): Promise<boolean> {
+  return call.then(
+    () => false,
+    (error: Error) => {
+      if (error.message.includes(why)) return true;
+      throw error;
+    },
+  );
 }
 
 async function readAll(response: IncomingMessage): Promise<string> {

@@ -15,7 +15,7 @@ import {
   type WatcherView,
 } from "../guarantees/guarantee.ts";
 import { noPhantom } from "../guarantees/no-phantom.ts";
-import { noTimeTravel, placeAfter, travelled } from "../guarantees/no-time-travel.ts";
+import { noTimeTravel, travelled } from "../guarantees/no-time-travel.ts";
 import { ordered } from "../guarantees/ordered.ts";
 import { unique } from "../guarantees/unique.ts";
 import type { Held, Place, StoreHistory } from "./history.ts";
@@ -30,7 +30,6 @@ interface View extends WatcherView {
   revision: number;
   stepsDown: number;
   era: number;
-  batchRevision: number;
   open: boolean;
   readonly queue: (Delivered | Told)[];
   /** Of a watcher of values without revisions: the last one, and where in the history it is. */
@@ -107,7 +106,7 @@ export class Judge {
 
   #judgeOne(view: View, next: Delivered | Told): boolean {
     if (next.what === "told") {
-      const place = placeAfter(this.#history, view.start, next.value, view.place);
+      const place = this.#history.next(view.start, next.value, view.place);
       if (place === undefined) return false;
       view.place = place;
       view.told = next.value;
@@ -155,8 +154,8 @@ export class Judge {
       view.revision = revision;
     }
     view.reads++;
-    if (batch === undefined) return;
-    view.batchRevision = batch.revision;
+    // Beyond the present life of the store there is none to have come to.
+    if (batch === undefined || view.era >= this.#history.eras - 1) return;
     const { start, end } = view;
     view.era =
       eraWhere(view, this.#history, (era) => {
@@ -182,7 +181,6 @@ function viewOf(opened: Opened, era: number): View {
     revision: 0,
     stepsDown: 0,
     era,
-    batchRevision: 0,
     open: true,
     queue: [],
     told: undefined,

@@ -3,7 +3,7 @@
  * answers. Nothing is compacted that it has not learnt, so nothing escapes it.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { base64, type Gateway, type GatewayKey, type Header, type RangeAnswer, unbase64 } from "./gateway.ts";
+import { base64, type Gateway, type GatewayKey, type Header, insist, type RangeAnswer, unbase64 } from "./gateway.ts";
 import type { Held, StoreChange, StoreHistory } from "./history.ts";
 import { now, short } from "./recording.ts";
 
@@ -70,19 +70,14 @@ export class Oracle {
   /** Reads the store's state, linearizably, from whichever member answers. */
   async read(): Promise<{ revision: number; state: Map<string, Held & { at: number }> }> {
     const range = prefixRange(this.#namespace);
-    for (let i = 0; ; i++) {
-      try {
-        const { header, kvs = [] } = await this.#gateways[i % 3]!.call<RangeAnswer>("kv/range", range);
-        const state = kvs.map((kv) => {
-          const { key, at, held } = this.#change(kv);
-          return [key, { ...held, at }] as const;
-        });
-        return { revision: Number(header.revision), state: new Map(state) };
-      } catch (error) {
-        if (i === 60) throw error;
-        await delay(100);
-      }
-    }
+    const { header, kvs = [] } = await insist(this.#gateways, (gateway) =>
+      gateway.call<RangeAnswer>("kv/range", range),
+    );
+    const state = kvs.map((kv) => {
+      const { key, at, held } = this.#change(kv);
+      return [key, { ...held, at }] as const;
+    });
+    return { revision: Number(header.revision), state: new Map(state) };
   }
 
   async #follow(stop: AbortSignal): Promise<void> {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { faults as allFaults } from "../faults/all.ts";
 import type { Fault, Harm } from "../faults/fault.ts";
 import { lifeFaults } from "../faults/lives.ts";
-import { checkGrowth, checkWatches } from "../guarantees/bounded.ts";
+import { checkGrowth, checkWatches, type Watches } from "../guarantees/bounded.ts";
 import { checkEnd } from "../guarantees/clean.ts";
 import { notConverged } from "../guarantees/convergent.ts";
 import { checkStale } from "../guarantees/fresh.ts";
@@ -251,22 +251,11 @@ class Running {
   async #count(subject: SubjectProcess): Promise<void> {
     await this.#world.oracle.stop();
     subject.tell({ do: "calm", calm: true });
-    const deadline = now() + 15_000;
-    for (;;) {
+    await this.#serversHave(async () => {
       subject.tell({ do: "measure" });
       await delay(100);
-      const needed = { watches: this.#measured.at(-1)?.watches ?? 0, streams: keyspaces };
-      const found = {
-        watches: await this.#world.metric("etcd_debugging_mvcc_watcher_total"),
-        streams: await this.#world.metric("etcd_debugging_mvcc_watch_stream_total"),
-      };
-      try {
-        checkWatches(found, needed, this.#world.oracle.ended);
-        break;
-      } catch (error) {
-        if (now() > deadline) throw error;
-      }
-    }
+      return { watches: this.#measured.at(-1)?.watches ?? 0, streams: keyspaces };
+    }, 15_000);
     checkGrowth(this.#measured.map(({ bytes }) => bytes));
   }
 
@@ -275,14 +264,20 @@ class Running {
     if (this.#died) return checkEnd(await subject.ended);
     subject.tell({ do: "finish" });
     checkEnd(await Promise.race([subject.ended, delay(endMs, "late" as const)]));
-    const deadline = now() + endMs;
+    await this.#serversHave(() => Promise.resolve({ watches: 0, streams: 0 }), endMs);
+  }
+
+  /** Resolves when the servers have the watches and streams that are needed by then, beside those of the oracle. */
+  async #serversHave(needed: () => Promise<Watches>, withinMs: number): Promise<void> {
+    const deadline = now() + withinMs;
     for (;;) {
+      const wanted = await needed();
       const found = {
         watches: await this.#world.metric("etcd_debugging_mvcc_watcher_total"),
         streams: await this.#world.metric("etcd_debugging_mvcc_watch_stream_total"),
       };
       try {
-        return checkWatches(found, { watches: 0, streams: 0 }, this.#world.oracle.ended);
+        return checkWatches(found, wanted, this.#world.oracle.ended);
       } catch (error) {
         if (now() > deadline) throw error;
       }

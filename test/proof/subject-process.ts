@@ -1,17 +1,14 @@
 /** Compiles and runs the process that watches, and hands on what it records. */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { mutate } from "../mutations/mutations.mjs";
+import { mutating } from "../mutations/esbuild.ts";
 import type { Command, Recorded, Subject } from "./recording.ts";
-
-const root = fileURLToPath(new URL("../../", import.meta.url));
 
 export class SubjectProcess implements Disposable {
   readonly #process: ChildProcessWithoutNullStreams;
@@ -51,18 +48,7 @@ export class SubjectProcess implements Disposable {
       sourcemap: "inline",
       banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
       logLevel: "silent",
-      plugins: [
-        {
-          name: "mutate",
-          setup({ onLoad }) {
-            if (mutation === undefined) return;
-            onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => ({
-              contents: mutate(mutation, relative(root, path), await readFile(path, "utf8")),
-              loader: "ts",
-            }));
-          },
-        },
-      ],
+      plugins: [mutating(mutation)],
     });
     const folder = mkdtempSync(join(tmpdir(), "event-value-subject-"));
     writeFileSync(join(folder, "subject.mjs"), outputFiles[0]!.contents);

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { startMembers, type EtcdServer } from "../support/etcd.ts";
 import { type Link } from "../support/link.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
-import { base64, Gateway, root, type StatusAnswer } from "./gateway.ts";
+import { base64, Gateway, insist, isRefused, root, type StatusAnswer } from "./gateway.ts";
 import { StoreHistory } from "./history.ts";
 import { Oracle, prefixRange } from "./oracle.ts";
 import { Writers } from "./writers.ts";
@@ -29,14 +29,15 @@ export class World implements AsyncDisposable {
   readonly history: StoreHistory = new StoreHistory();
   readonly oracle: Oracle;
   readonly writers: Writers;
+  readonly #gateways: readonly Gateway[];
   /** The ids of the members in hexadecimal, as they call themselves. They change with the cluster. */
   #ids: readonly string[] = [];
 
   private constructor(members: readonly Member[]) {
     this.members = members;
-    const gateways = members.map(({ gateway }) => gateway);
-    this.oracle = new Oracle(gateways, this.history, namespace);
-    this.writers = new Writers(gateways, this.oracle, namespace);
+    this.#gateways = members.map(({ gateway }) => gateway);
+    this.oracle = new Oracle(this.#gateways, this.history, namespace);
+    this.writers = new Writers(this.#gateways, this.oracle, namespace);
   }
 
   /** Starts the cluster; `bin` is the server to run. */
@@ -73,7 +74,9 @@ export class World implements AsyncDisposable {
   /** Of a cluster that is new: users, the first state, and what it begins with. */
   async settle(): Promise<void> {
     await this.identify();
-    const call = (path: string, body?: unknown): Promise<void> => this.#insist(`auth/${path}`, body);
+    // Where an answer is lost, the next one asked may have it already.
+    const call = (path: string, body?: unknown): Promise<boolean> =>
+      insist(this.#gateways, (gateway) => isRefused(gateway.call(`auth/${path}`, body), "already exists"));
     await call("role/add", { name: "root" });
     await call("role/add", { name: "watchers" });
     const { key, range_end } = prefixRange(namespace);
@@ -88,20 +91,6 @@ export class World implements AsyncDisposable {
     await call("enable");
     await this.oracle.begin();
     await this.writers.found();
-  }
-
-  /** Makes a call, on one member after the other, until one has answered that it is done, or was before. */
-  async #insist(path: string, body?: unknown): Promise<void> {
-    for (let i = 0; ; i++) {
-      try {
-        await this.members[i % 3]!.gateway.call(path, body);
-        return;
-      } catch (error) {
-        if (/already exists/.test((error as Error).message)) return;
-        if (i === 60) throw error;
-        await delay(100);
-      }
-    }
   }
 
   /** Learns the ids of the members. */
@@ -157,30 +146,17 @@ export class World implements AsyncDisposable {
 
   /** Compacts what is before `revision`, by whichever member does it. @returns whether that was news to the store */
   async compact(revision: number): Promise<boolean> {
-    for (let i = 0; ; i++) {
-      try {
-        await this.members[i % 3]!.gateway.call("kv/compaction", { revision: `${revision}`, physical: false });
-        return true;
-      } catch (error) {
-        if ((error as Error).message.includes("has been compacted")) return false;
-        if (i === 60) throw error;
-        await delay(100);
-      }
-    }
+    return !(await this.#isTooOld("kv/compaction", { revision: `${revision}`, physical: false }));
   }
 
   /** Whether the store has lost what was at `revision`. */
-  async isCompacted(revision: number): Promise<boolean> {
-    for (let i = 0; ; i++) {
-      try {
-        await this.members[i % 3]!.gateway.call("kv/range", { key: base64(namespace), revision: `${revision}` });
-        return false;
-      } catch (error) {
-        if ((error as Error).message.includes("has been compacted")) return true;
-        if (i === 60) throw error;
-        await delay(100);
-      }
-    }
+  isCompacted(revision: number): Promise<boolean> {
+    return this.#isTooOld("kv/range", { key: base64(namespace), revision: `${revision}` });
+  }
+
+  /** Whether a call is refused for its revision, by whichever member answers. */
+  #isTooOld(path: string, body: unknown): Promise<boolean> {
+    return insist(this.#gateways, (gateway) => isRefused(gateway.call(path, body), "has been compacted"));
   }
 
   /** The sum of a gauge over all members. */

@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Random } from "../support/seed.ts";
-import { base64, type Gateway, type Header, type RangeAnswer, unbase64 } from "./gateway.ts";
+import { base64, type Gateway, type Header, insist, type RangeAnswer, unbase64 } from "./gateway.ts";
 import type { Oracle } from "./oracle.ts";
 
 /** What all accounts hold together, at every revision from the first on. */
@@ -37,15 +37,8 @@ export class Writers {
 
   /** Gives the first account all there is. */
   async found(): Promise<void> {
-    for (let i = 0; ; i++) {
-      try {
-        // An answer may be lost, but nobody moves anything yet.
-        return await this.#write(this.#gateways[i % 3]!, [], [{ key: accounts[0]!, value: `${total}` }]);
-      } catch (error) {
-        if (i === 60) throw error;
-        await delay(100);
-      }
-    }
+    // An answer may be lost, but nobody moves anything yet.
+    await insist(this.#gateways, (gateway) => this.#write(gateway, [], [{ key: accounts[0]!, value: `${total}` }]));
   }
 
   start(randoms: readonly Random[]): void {

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { describe, expect, it, vi } from "vitest";
 import { startCluster } from "./cluster.ts";
 import { type EtcdServer, etcdAvailable, startEtcd } from "./etcd.ts";
 import { freePorts } from "./ports.ts";
+import { stateOf } from "./process-state.ts";
 
 // The real thing, unless a test says which ports it gives next.
 vi.mock("./ports.ts", { spy: true });
@@ -22,17 +23,6 @@ async function put(etcd: EtcdServer, key: string, value: string): Promise<void> 
 async function get(etcd: EtcdServer, key: string): Promise<string | undefined> {
   const { kvs } = (await etcd.call("/v3/kv/range", { key: base64(key) })) as { kvs?: [{ value: string }] };
   return kvs && Buffer.from(kvs[0].value, "base64").toString();
-}
-
-/** The state of a process as the system's letter for it: `T` is stopped, `Z` is ended but not collected yet. */
-function stateOf(pid: number): string | undefined {
-  try {
-    if (process.platform !== "linux")
-      return execFileSync("ps", ["-o", "stat=", "-p", `${pid}`], { encoding: "utf8" })[0];
-    return /.*\) (\w)/s.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
-  } catch {
-    return undefined;
-  }
 }
 
 function isRunning(pid: number): boolean {

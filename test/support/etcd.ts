@@ -16,6 +16,7 @@ import type { Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { PeerProxy } from "./peer-proxy.ts";
 import { freePorts } from "./ports.ts";
+import { isStopped } from "./process-state.ts";
 
 /** The server that the run has found (see global-setup.mjs); empty where there is none. */
 const foundBin = process.env["EV_TEST_ETCD"] ?? "";
@@ -205,7 +206,7 @@ export class EtcdServer implements AsyncDisposable {
     if (running === undefined) return;
     running.kill("SIGSTOP");
     // A signal takes its time.
-    while (this.#process === running && !stateOf(running.pid!).startsWith("T")) await delay(1);
+    while (this.#process === running && !isStopped(running.pid!)) await delay(1);
   }
 
   /** Lets a frozen process go on. */
@@ -301,16 +302,6 @@ export class EtcdServer implements AsyncDisposable {
     const log = readFileSync(join(this.#folder, "log"), "utf8");
     const message = `${what}; the end of its log:\n${log.trimEnd().split("\n").slice(-15).join("\n")}`;
     return log.includes("address already in use") ? new PortTakenError(message) : new Error(message);
-  }
-}
-
-/** The state of a process as the system's letters for it; `T` is stopped. */
-function stateOf(pid: number): string {
-  try {
-    if (process.platform === "linux") return /\) (\w)[^)]*$/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1] ?? "";
-    return execFileSync("ps", ["-o", "stat=", "-p", `${pid}`], { encoding: "utf8" });
-  } catch {
-    return ""; // It has ended.
   }
 }
 

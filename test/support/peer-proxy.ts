@@ -59,12 +59,10 @@ export class PeerProxy implements AsyncDisposable {
       client.pause();
       const id = nameIn(head);
       if (id !== undefined) return this.from(id).accept(client, head);
-      const cut = (): void => void client.resetAndDestroy();
       this.from(unknown).accept(client, head);
       // Reused by a request that has a name, it is reset where that has no way; the next one is met anew.
       client.on("data", (data) => {
-        const name = nameIn(data);
-        if (name !== undefined) cut();
+        if (nameIn(data) !== undefined) client.resetAndDestroy();
       });
     });
   }

@@ -2,53 +2,31 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Client } from "../../../src/etcd/client.ts";
 import { parseEndpoints } from "../../../src/etcd/endpoint.ts";
 import { classify } from "../../../src/etcd/errors.ts";
-import { PermissionType } from "../../../src/etcd/proto/generated/etcd.ts";
-import {
-  authDisable,
-  authEnable,
-  authenticate,
-  put,
-  roleAdd,
-  roleGrantPermission,
-  userAdd,
-  userGrantRole,
-} from "../../../src/etcd/proto/methods.ts";
+import { authDisable, put } from "../../../src/etcd/proto/methods.ts";
 import { WatchStream } from "../../../src/etcd/watch-stream.ts";
 import { etcdAvailable } from "../../support/etcd.ts";
 import { until } from "../../support/promises.ts";
+import { enableAuth } from "../../support/users.ts";
 import { raw, useEtcd } from "../store.ts";
 
-const root = { name: "root", password: "of all" };
-const user = { name: "user", password: "right" };
+const root = { username: "root", password: "of all" };
+const user = { username: "user", password: "right" };
 
 describe.skipIf(!etcdAvailable)("creates of watches in etcd", () => {
   const server = useEtcd({ args: ["--bcrypt-cost=4"] });
 
   beforeAll(async () => {
-    const { store } = server;
-    for (const { name, password } of [root, user]) {
-      await store.call(userAdd, { name, password });
-      await store.call(roleAdd, { name });
-      await store.call(userGrantRole, { user: name, role: name });
-    }
-    const perm = { permType: PermissionType.READWRITE, key: raw("may/"), rangeEnd: raw("may0") };
-    await store.call(roleGrantPermission, { name: user.name, perm });
-    await store.call(authEnable, {});
+    await enableAuth(server.etcd, [root, { ...user, may: { what: "READWRITE", start: "may/", end: "may0" } }]);
   });
 
   afterAll(async () => {
-    await server.store.call(authDisable, {}, { token: await tokenOf(root) });
+    await server.store.call(authDisable, {}, { token: await server.store.authenticate(root) });
   });
-
-  async function tokenOf({ name, password }: typeof root): Promise<string> {
-    const { token } = await server.store.call(authenticate, { name, password });
-    return token;
-  }
 
   test("that fail among others that do not, on one stream, are told apart, and later ones still work", async () => {
     const client = new Client({
       endpoints: parseEndpoints(server.etcd.endpoint, false),
-      auth: { username: user.name, password: user.password },
+      auth: user,
       requestTimeoutMs: 10_000,
     });
     try {
@@ -77,7 +55,7 @@ describe.skipIf(!etcdAvailable)("creates of watches in etcd", () => {
       watch("later", "may/3");
       watch("later, forbidden", "must not/2");
       await until(() => Object.values(told).every(({ length }) => length > 0));
-      const token = await tokenOf(root);
+      const token = await server.store.authenticate(root);
       for (const key of ["may/1", "must not/1", "may/2", "may/3"]) {
         await server.store.call(put, { key: raw(key), value: raw("1") }, { token });
       }

@@ -7,7 +7,7 @@ import { connect, type TransportError } from "../../../src/etcd/transport.ts";
 import { startCluster } from "../../support/cluster.ts";
 import { etcdAvailable, EtcdServer } from "../../support/etcd.ts";
 import { freePorts } from "../../support/ports.ts";
-import { freeze, raw, Store, useEtcd } from "../store.ts";
+import { raw, Store, useEtcd } from "../store.ts";
 
 describe.skipIf(!etcdAvailable)("a member without a leader", () => {
   test("K9 ends a stream that asks for a leader, and leaves any other silent", async () => {
@@ -30,7 +30,7 @@ describe.skipIf(!etcdAvailable)("a member without a leader", () => {
       watch(told.asking, undefined);
       watch(told.indifferent, false);
       await vi.waitFor(() => expect([told.asking, told.indifferent]).toEqual([["created"], ["created"]]));
-      await Promise.all([freeze(first), freeze(second)]);
+      await Promise.all([first.freeze(), second.freeze()]);
       try {
         await vi.waitFor(() => expect(told.asking).toEqual(["created", "etcdserver: no leader"]), { timeout: 8000 });
         expect(told.indifferent, "or the test proves nothing").toEqual(["created"]);

@@ -7,17 +7,9 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { text } from "../../../src/index.ts";
 import { EtcdKeyspace } from "../../../src/etcd/index.ts";
 import { PermissionType } from "../../../src/etcd/proto/generated/etcd.ts";
-import {
-  authDisable,
-  authEnable,
-  authenticate,
-  put,
-  roleAdd,
-  roleGrantPermission,
-  userAdd,
-  userGrantRole,
-} from "../../../src/etcd/proto/methods.ts";
+import { authDisable, put, roleGrantPermission } from "../../../src/etcd/proto/methods.ts";
 import { etcdAvailable } from "../../support/etcd.ts";
+import { enableAuth } from "../../support/users.ts";
 import { freshPrefix, raw, useEtcd } from "../store.ts";
 
 const root = { username: "root", password: "of all" };
@@ -37,14 +29,7 @@ describe.skipIf(!etcdAvailable)("signed tokens (JWT) in etcd", () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   beforeAll(async () => {
-    const { store } = server;
-    for (const { username: name, password } of [root, user]) {
-      await store.call(userAdd, { name, password });
-      await store.call(roleAdd, { name });
-      await store.call(userGrantRole, { user: name, role: name });
-    }
-    await grant("");
-    await store.call(authEnable, {});
+    await enableAuth(server.etcd, [root, { ...user, may: { what: "READWRITE", start: "\0", end: "\0" } }]);
   });
 
   afterAll(async () => {
@@ -52,15 +37,13 @@ describe.skipIf(!etcdAvailable)("signed tokens (JWT) in etcd", () => {
   });
 
   async function rootToken(): Promise<string> {
-    const { username: name, password } = root;
-    const { token } = await server.store.call(authenticate, { name, password });
-    return token;
+    return server.store.authenticate(root);
   }
 
-  /** Lets the user do anything with what begins with `prefix`; changes the revision of the auth store. */
-  async function grant(prefix: string, token?: string): Promise<void> {
-    const perm = { permType: PermissionType.READWRITE, key: raw(`${prefix}\0`), rangeEnd: Uint8Array.of(0) };
-    await server.store.call(roleGrantPermission, { name: user.username, perm }, { token });
+  /** Lets the user do what it may already, which changes the revision of the auth store. */
+  async function grantAgain(): Promise<void> {
+    const perm = { permType: PermissionType.READWRITE, key: raw("\0"), rangeEnd: raw("\0") };
+    await server.store.call(roleGrantPermission, { name: user.username, perm }, { token: await rootToken() });
   }
 
   /** How many calls the server has refused for their token. */
@@ -153,7 +136,7 @@ describe.skipIf(!etcdAvailable)("signed tokens (JWT) in etcd", () => {
     let changing = true;
     const administrator = (async () => {
       for (let i = 0; i < 50; i++) {
-        await grant("", await rootToken());
+        await grantAgain();
         await delay(20);
       }
       changing = false;

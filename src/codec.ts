@@ -79,8 +79,9 @@ export const text: Codec<string> = {
  * A schema whose output is not a valid input does not type-check, since what it gives could not be written back.
  *
  * `decode` throws where the bytes are not JSON or the schema refuses them; `encode` throws a `TypeError` for what
- * JSON cannot hold (`undefined`, a function, a symbol, a BigInt, a cycle) and for what the schema refuses. A schema
- * that validates asynchronously is a `TypeError`.
+ * JSON cannot hold (`undefined`, a function, a symbol, a BigInt, a cycle) and for what the schema refuses. The message
+ * has the first issues of the schema and where in the value they are, and how many more there are. A schema that
+ * validates asynchronously is a `TypeError`.
  *
  * @example
  * ```ts
@@ -88,6 +89,16 @@ export const text: Codec<string> = {
  *
  * const codec = json<{ host: string; port: number }>();
  * const stored = codec.encode({ host: "db1", port: 5432 }, "services/db");
+ * console.log(codec.decode(stored, "services/db").port); // 5432
+ * ```
+ *
+ * @example
+ * ```ts
+ * import { json } from "event-value";
+ * import * as z from "zod";
+ *
+ * const codec = json(z.object({ host: z.string(), port: z.number().default(5432) }));
+ * const stored = new TextEncoder().encode('{"host":"db1"}');
  * console.log(codec.decode(stored, "services/db").port); // 5432
  * ```
  */
@@ -111,19 +122,36 @@ export function json(schema?: StandardSchemaV1): Codec<unknown> {
   };
 }
 
+/** What is said of a value that a schema refuses is bounded, however large the value: so many issues, … */
+const mostIssues = 5;
+/** … and of each so many characters of the path, and of what the schema says, which may quote the value. */
+const mostCharacters = 200;
+
 function validate(schema: StandardSchemaV1, value: unknown): unknown {
-  const result = schema["~standard"].validate(value);
-  if ("then" in result) {
-    Promise.resolve(result).catch(() => {});
-    throw new TypeError("schema validates asynchronously; a codec needs one that validates at once");
-  }
-  if (result.issues === undefined) return result.value;
-  throw new TypeError(result.issues.map(explain).join("; ") || "the schema refused the value");
+  const result = atOnce(schema["~standard"].validate(value));
+  if (result.issues !== undefined) throw new TypeError(explain(result.issues));
+  // ArkType answers at once, also where a morph is asynchronous: then it is the value that is a promise.
+  return atOnce(result.value);
 }
 
-function explain(issue: StandardIssue): string {
-  const path = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
-  return path === undefined || path === "" ? issue.message : `${path}: ${issue.message}`;
+/** Refuses a promise or other thenable, whose outcome nobody hears of. */
+function atOnce<T>(given: T | Promise<T>): T {
+  if (typeof (given as Partial<Promise<T>> | null | undefined)?.then !== "function") return given as T;
+  Promise.resolve(given).catch(() => {});
+  throw new TypeError("schema validates asynchronously; a codec needs one that validates at once");
+}
+
+function explain(issues: ReadonlyArray<StandardIssue>): string {
+  const parts = issues.slice(0, mostIssues).map(({ message, path = [] }) => {
+    const where = path.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
+    return where === "" ? shortened(message) : `${shortened(where)}: ${shortened(message)}`;
+  });
+  if (issues.length > mostIssues) parts.push(`and ${issues.length - mostIssues} more`);
+  return parts.join("; ") || "the schema refused the value";
+}
+
+function shortened(part: string): string {
+  return part.length > mostCharacters ? `${part.slice(0, mostCharacters)}…` : part;
 }
 
 function hasLoneSurrogate(value: string): boolean {

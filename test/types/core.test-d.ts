@@ -17,6 +17,10 @@ import {
   map,
   MemoryValue,
   pipeTo,
+  runLatest,
+  type RunLatestContext,
+  type RunLatestOptions,
+  runWhile,
   type Sink,
   type StandardSchemaV1,
   type Value,
@@ -276,4 +280,51 @@ declare const unknownInput: StandardSchemaV1<unknown, Date>;
   expectType<Equal<InferOutput<typeof withDefault>, { port: number }>>();
 }
 
-void [getsTypes, operatorsTypes, combineTypes, errorsTypes];
+// Tasks are given what the value holds, narrowed by a guard; `equals` compares what `select` gives.
+async function tasksTypes(): Promise<void> {
+  const config: Watchable<{ port: number; name: string }> = new MemoryValue({ initial: { port: 1, name: "a" } });
+  const latest = runLatest(
+    config,
+    (value, context) => {
+      expectType<Equal<typeof value, { port: number; name: string }>>();
+      expectType<Equal<typeof context, RunLatestContext<{ port: number; name: string }>>>();
+      expectType<Equal<typeof context.previous, { port: number; name: string } | undefined>>();
+    },
+    { select: ({ port }) => port, equals: (a, b) => (expectType<Equal<typeof a, number>>(), a === b), signal },
+  );
+  expectType<Equal<typeof latest, Promise<void>>>();
+  await runLatest(config, () => 1, { equals: (a, b) => a.port === b.port });
+  await runLatest(dogs, (animal: Animal) => animal.name, { select: (animal: Animal) => animal.name });
+  const wide: RunLatestOptions<Animal, string> = { select: ({ name }) => name };
+  const narrow: RunLatestOptions<Dog, string> = wide;
+  void narrow;
+  // @ts-expect-error -- values are compared, not texts
+  await runLatest(config, () => {}, { equals: (a: string, b: string) => a === b });
+  // @ts-expect-error -- what is selected is compared
+  await runLatest(config, () => {}, { select: ({ port }) => port, equals: (a: string, b: string) => a === b });
+  // @ts-expect-error -- animals need not be dogs
+  await runLatest(animals, (dog: Dog) => dog.bark());
+  // @ts-expect-error -- no such option
+  await runLatest(config, () => {}, { timeoutMs: 5 });
+
+  const leaders = new MemoryValue<string | undefined>();
+  const held = runWhile(
+    leaders,
+    (name) => name !== undefined,
+    (_, context) => expectType<Equal<typeof context.signal, AbortSignal>>(),
+    { signal },
+  );
+  expectType<Equal<typeof held, Promise<void>>>();
+  await runWhile(
+    animals,
+    (animal): animal is Dog => "bark" in animal,
+    (dog) => (expectType<Equal<typeof dog, Dog>>(), dog.bark()),
+  );
+  const yes = (): boolean => true;
+  // @ts-expect-error -- a predicate says yes or no
+  await runWhile(leaders, (name) => name, yes);
+  // @ts-expect-error -- no such option
+  await runWhile(leaders, yes, yes, { select: yes });
+}
+
+void [getsTypes, operatorsTypes, combineTypes, errorsTypes, tasksTypes];

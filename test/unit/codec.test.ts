@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bytes, json, type StandardResult, type StandardSchemaV1, text } from "../../src/codec.ts";
+import { bytes, json, type StandardIssue, type StandardResult, type StandardSchemaV1, text } from "../../src/codec.ts";
 import { turn } from "../support/promises.ts";
 import { seed } from "../support/seed.ts";
 
@@ -133,6 +133,19 @@ describe(`json (seed ${seed})`, () => {
     }));
     expect(() => json(where).decode(utf8.encode("1"), "k")).toThrow("hosts.0.name: bad; worse");
     expect(() => json(schema<unknown>(() => ({ issues: [] }))).decode(utf8.encode("1"), "k")).toThrow("refused");
+  });
+
+  test("with a schema says of a huge value that is refused the first issues, each in part, and how many more", () => {
+    const long = "x".repeat(1_000_000);
+    const refused = (issues: readonly StandardIssue[]) => () =>
+      json(schema<unknown>(() => ({ issues }))).encode(1, "k");
+    const issues = Array.from({ length: 100_000 }, (_, i) => ({ message: `bad ${i}`, path: [i] }));
+    const first = "0: bad 0; 1: bad 1; 2: bad 2; 3: bad 3; 4: bad 4";
+    expect(refused(issues)).toThrow(new TypeError(`${first}; and 99995 more`));
+    expect(refused(issues.slice(0, 6))).toThrow(new TypeError(`${first}; and 1 more`));
+    expect(refused(issues.slice(0, 5))).toThrow(new TypeError(first));
+    const cut = `${long.slice(0, 200)}…`;
+    expect(refused([{ message: long, path: [long, "key"] }])).toThrow(new TypeError(`${cut}: ${cut}`));
   });
 
   test("with a schema that throws passes its exception on", () => {

@@ -103,8 +103,8 @@ export type { TlsOptions } from "./transport.ts";
 
 // etcd/keyspace.d.ts
 
-import type { Codec, Decode } from "../codec.ts";
-import type { Keyspace, KeyRange, KeyValue, Lease, LeaseOptions, RangeSelector, ReadableKeyRange, ReadableKeyValue, Status } from "../keyspace.ts";
+import type { Status } from "../keyspace.ts";
+import { StoreKeyspace } from "../keyspace/store-keyspace.ts";
 import type { Watchable } from "../watchable.ts";
 import type { TlsOptions } from "./transport.ts";
 export interface EtcdKeyspaceOptions {
@@ -121,22 +121,10 @@ export interface EtcdKeyspaceOptions {
     readonly keepAliveMs?: number | undefined;
     readonly keepAliveTimeoutMs?: number | undefined;
 }
-export declare class EtcdKeyspace implements Keyspace {
+export declare class EtcdKeyspace extends StoreKeyspace {
     #private;
-    [Symbol.asyncDispose]: () => Promise<void>;
     readonly status: Watchable<Status>;
     constructor(options: EtcdKeyspaceOptions);
-    value<T>(key: string, codec: Codec<T>, options: {
-        readonly default: NoInfer<T>;
-    }): KeyValue<T, never>;
-    value<T>(key: string, codec: Codec<T>): KeyValue<T>;
-    value<T>(key: string, decode: Decode<T>, options: {
-        readonly default: NoInfer<T>;
-    }): ReadableKeyValue<T, never>;
-    value<T>(key: string, decode: Decode<T>): ReadableKeyValue<T>;
-    range<T>(range: RangeSelector, codec: Codec<T>): KeyRange<T>;
-    range<T>(range: RangeSelector, decode: Decode<T>): ReadableKeyRange<T>;
-    lease(options: LeaseOptions): Promise<Lease>;
     close(): Promise<void>;
 }
 
@@ -200,9 +188,13 @@ export { EventValueError, isEventValueError } from "./errors.ts";
 export type { ErrorCode, ErrorFields, EventValueErrorOf } from "./errors.ts";
 export { bytes, json, text } from "./codec.ts";
 export type { Codec, Decode, InferInput, InferOutput, StandardIssue, StandardResult, StandardSchemaV1, } from "./codec.ts";
-export type { Batch, CallOptions, GetBatchOptions, InvalidUpdate, Keyspace, KeyRange, KeyUpdate, KeyValue, Lease, LeaseOptions, RangeSelector, RangeWatcher, ReadableKeyRange, ReadableKeyValue, Status, Versioned, WriteOptions, } from "./keyspace.ts";
+export type { Batch, CallOptions, CampaignOptions, Election, GetBatchOptions, InvalidUpdate, Keyspace, KeyRange, KeyUpdate, KeyValue, Leadership, Lease, LeaseOptions, LiveMap, RangeSelector, RangeWatcher, ReadableKeyRange, ReadableKeyValue, Status, TransactionOperation, Versioned, WriteOptions, } from "./keyspace.ts";
+export { ifRevision, put, remove } from "./keyspace/transaction.ts";
+export type { PutOptions } from "./keyspace/transaction.ts";
 export { LockstepValue } from "./memory/lockstep-value.ts";
 export type { LockstepSetOptions, LockstepValueConstructor } from "./memory/lockstep-value.ts";
+export { MemoryKeyspace } from "./memory/memory-keyspace.ts";
+export type { MemoryKeyspaceOptions } from "./memory/memory-keyspace.ts";
 export { MemoryValue } from "./memory/memory-value.ts";
 export type { MemoryValueConstructor } from "./memory/memory-value.ts";
 export { combine } from "./operators/combine.ts";
@@ -212,8 +204,71 @@ export { filter } from "./operators/filter.ts";
 export { map } from "./operators/map.ts";
 export { pipeTo } from "./operators/pipe-to.ts";
 export type { PipeTarget, PipeToOptions, SinkWriter } from "./operators/pipe-to.ts";
+export { runLatest } from "./operators/run-latest.ts";
+export type { RunLatestContext, RunLatestOptions } from "./operators/run-latest.ts";
+export { runWhile } from "./operators/run-while.ts";
+export type { RunWhileContext, RunWhileOptions } from "./operators/run-while.ts";
 export { waitFor } from "./operators/wait-for.ts";
 export type { WaitForOptions } from "./operators/wait-for.ts";
+
+// internal/list.d.ts
+
+export declare class Link {
+    before: Link | null;
+    after: Link | null;
+    list: List<Link> | null;
+    unlink(): void;
+}
+export declare class List<out L extends Link> {
+    first: L | null;
+    last: L | null;
+    size: number;
+    add(link: Link): void;
+    remove(link: Link): void;
+}
+
+// internal/pull-watcher.d.ts
+
+import { EventValueError } from "../errors.ts";
+import type { GetOptions, Watcher, WatchOptions } from "../watchable.ts";
+import { Link, List } from "./list.ts";
+export declare const NOTHING: unique symbol;
+export declare const UNKNOWN: unique symbol;
+export declare const ENDED: unique symbol;
+export declare function rejected(reason: unknown): Promise<never>;
+export declare class WaitList extends List<PullWatcher<unknown>> {
+    wake(): void;
+}
+export interface AskOptions {
+    readonly signal?: AbortSignal | undefined;
+    readonly backlogOnly?: boolean | undefined;
+    readonly filter?: ((value: unknown) => boolean) | undefined;
+}
+export declare function checkWatchOptions(options: WatchOptions | undefined): void;
+export declare function checkGetOptions(options: GetOptions<never> | undefined): void;
+export declare abstract class PullWatcher<out T> extends Link implements Watcher<T> {
+    #private;
+    [Symbol.dispose]: () => void;
+    protected abstract readonly waiting: WaitList;
+    protected abstract poll(): unknown;
+    protected abstract detach(): void;
+    get<S extends T>(options: GetOptions<T> & {
+        filter: (value: T) => value is S;
+    }): Promise<S>;
+    get(options?: GetOptions<T>): Promise<T>;
+    close(): void;
+    [Symbol.asyncIterator](): AsyncIterator<T, undefined>;
+    next(): Promise<IteratorResult<T, undefined>>;
+    return(): Promise<IteratorResult<never, undefined>>;
+    closeOn(signal: AbortSignal | undefined): this;
+    wake(): void;
+    protected ask(iterating: boolean, options?: AskOptions): Promise<unknown>;
+    protected get pending(): boolean;
+    protected reject(error: unknown): void;
+}
+export declare function concurrentGet(): EventValueError;
+export declare function backlogDone(): EventValueError;
+export declare function closed(): EventValueError;
 
 // keyspace.d.ts
 
@@ -275,6 +330,7 @@ export interface KeyValue<in out T, out Absent = undefined> extends ReadableKeyV
 export interface ReadableKeyRange<out T> extends Watchable<KeyUpdate<T>> {
     watch(options?: WatchOptions): RangeWatcher<T>;
     read(options?: CallOptions): Promise<Batch<T>>;
+    live(options?: CallOptions): Promise<LiveMap<T>>;
 }
 export interface KeyRange<in out T> extends ReadableKeyRange<T> {
     set(key: string, value: T, options?: WriteOptions): Promise<{
@@ -295,6 +351,14 @@ export interface GetBatchOptions {
 export interface RangeWatcher<out T> extends Watcher<KeyUpdate<T>> {
     getBatch(options?: GetBatchOptions): Promise<Batch<T>>;
     batches(): AsyncIterable<Batch<T>>;
+}
+export interface LiveMap<out T> extends ReadonlyMap<string, T>, Watchable<Batch<T>>, Disposable {
+    readonly revision: number;
+    readonly invalid: ReadonlyMap<string, EventValueError>;
+    atLeast(revision: number, options?: CallOptions): Promise<this>;
+    snapshot(): ReadonlyMap<string, T>;
+    watch(options?: WatchOptions): Watcher<Batch<T>>;
+    close(): void;
 }
 export type Status = {
     readonly state: "connecting";
@@ -318,6 +382,26 @@ export interface Lease extends AsyncDisposable {
 export interface LeaseOptions extends CallOptions {
     readonly ttlMs: number;
 }
+export interface CampaignOptions extends CallOptions {
+    readonly ttlMs?: number | undefined;
+}
+export interface Leadership extends AsyncDisposable {
+    readonly lost: AbortSignal;
+    readonly revision: number;
+    readonly fence: TransactionOperation;
+    resign(): Promise<void>;
+}
+export interface Election {
+    campaign(value: string, options?: CampaignOptions): Promise<Leadership>;
+    readonly leader: Watchable<{
+        readonly value: string;
+        readonly revision: number;
+    } | undefined>;
+}
+export interface TransactionOperation {
+    readonly type: "put" | "remove" | "ifRevision";
+    readonly key: string;
+}
 export type RangeSelector = string | {
     readonly start: string;
     readonly end: string;
@@ -333,9 +417,144 @@ export interface Keyspace extends AsyncDisposable {
     value<T>(key: string, decode: Decode<T>): ReadableKeyValue<T>;
     range<T>(range: RangeSelector, codec: Codec<T>): KeyRange<T>;
     range<T>(range: RangeSelector, decode: Decode<T>): ReadableKeyRange<T>;
+    transaction(operations: readonly TransactionOperation[], options?: CallOptions): Promise<{
+        revision: number;
+    }>;
     lease(options: LeaseOptions): Promise<Lease>;
+    election(name: string): Election;
     readonly status: Watchable<Status>;
     close(): Promise<void>;
+}
+
+// keyspace/store-keyspace.d.ts
+
+import type { Codec, Decode } from "../codec.ts";
+import type { CallOptions, Election, Keyspace, KeyRange, KeyValue, Lease, LeaseOptions, RangeSelector, ReadableKeyRange, ReadableKeyValue, Status, TransactionOperation } from "../keyspace.ts";
+import type { Watchable } from "../watchable.ts";
+export declare abstract class StoreKeyspace implements Keyspace {
+    #private;
+    [Symbol.asyncDispose]: () => Promise<void>;
+    abstract readonly status: Watchable<Status>;
+    value<T>(key: string, codec: Codec<T>, options: {
+        readonly default: NoInfer<T>;
+    }): KeyValue<T, never>;
+    value<T>(key: string, codec: Codec<T>): KeyValue<T>;
+    value<T>(key: string, decode: Decode<T>, options: {
+        readonly default: NoInfer<T>;
+    }): ReadableKeyValue<T, never>;
+    value<T>(key: string, decode: Decode<T>): ReadableKeyValue<T>;
+    range<T>(range: RangeSelector, codec: Codec<T>): KeyRange<T>;
+    range<T>(range: RangeSelector, decode: Decode<T>): ReadableKeyRange<T>;
+    transaction(operations: readonly TransactionOperation[], options?: CallOptions): Promise<{
+        revision: number;
+    }>;
+    lease(options: LeaseOptions): Promise<Lease>;
+    election(name: string): Election;
+    abstract close(): Promise<void>;
+}
+
+// keyspace/store.d.ts
+
+import type { EventValueError } from "../errors.ts";
+import type { Lease, RangeSelector } from "../keyspace.ts";
+import type { StoredKey } from "../range/conflating-log.ts";
+import type { Feed } from "../range/feed.ts";
+export type Extent = {
+    readonly key: string;
+} | {
+    readonly range: RangeSelector;
+};
+export interface Source {
+    enter(): Feed;
+    read(signal: AbortSignal | undefined, key?: string): Promise<{
+        revision: number;
+        keys: StoredKey[];
+    }>;
+}
+export type Change = {
+    readonly type: "put";
+    readonly key: string;
+    readonly bytes: Uint8Array;
+    readonly lease: string | undefined;
+} | {
+    readonly type: "delete";
+    readonly key: string;
+};
+export interface Condition {
+    readonly key: string;
+    readonly revision: number;
+}
+export interface Commit {
+    readonly conditions: readonly Condition[];
+    readonly changes: readonly Change[];
+}
+export type Outcome = {
+    readonly type: "applied";
+    readonly revision: number;
+    readonly deleted: number;
+} | {
+    readonly type: "conflict";
+    readonly found: readonly (StoredKey | undefined)[];
+} | {
+    readonly type: "unclear";
+    readonly found: StoredKey | undefined;
+    readonly error: EventValueError;
+};
+export interface Store {
+    source(extent: Extent): Source;
+    commit(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome>;
+    grant(ttlMs: number, signal: AbortSignal | undefined): Promise<Lease>;
+    readonly closed: AbortSignal;
+}
+export declare function quietly<T>(promise: Promise<T>): Promise<T>;
+
+// keyspace/transaction.d.ts
+
+import type { KeyValue, Lease, TransactionOperation } from "../keyspace.ts";
+import type { Commit } from "./store.ts";
+import type { Writer } from "./writer.ts";
+export interface PutOptions {
+    readonly lease?: Lease | undefined;
+}
+export declare function put<T>(keyValue: KeyValue<T, unknown>, value: NoInfer<T>, options?: PutOptions): TransactionOperation;
+export declare function remove<T>(keyValue: KeyValue<T, unknown>): TransactionOperation;
+export declare function ifRevision<T>(keyValue: KeyValue<T, unknown>, revision: number): TransactionOperation;
+export declare function commitOf(operations: readonly TransactionOperation[], writer: Writer): Commit;
+
+// keyspace/writer.d.ts
+
+import type { Codec } from "../codec.ts";
+import type { WriteOptions } from "../keyspace.ts";
+import type { Commit, Store } from "./store.ts";
+export declare function checkWriteOptions(options: WriteOptions | undefined, what: string): void;
+export declare function encodeValue<T>(codec: Codec<T>, value: T, key: string): Uint8Array;
+export interface Operand<in T> {
+    readonly writer: Writer;
+    readonly key: string;
+    encode(value: T): Uint8Array;
+}
+export interface Update<T> {
+    readonly key: string;
+    readonly codec: Codec<T>;
+    readonly absent: unknown;
+    readonly change: (current: never) => T;
+}
+export declare class Writer {
+    #private;
+    constructor(store: Store);
+    put(key: string, bytes: Uint8Array, options?: WriteOptions): Promise<{
+        revision: number;
+    }>;
+    delete(key: string, options?: WriteOptions): Promise<{
+        revision: number;
+        deleted: boolean;
+    }>;
+    transaction(commit: Commit, signal: AbortSignal | undefined): Promise<{
+        revision: number;
+    }>;
+    update<T>(update: Update<T>, options?: WriteOptions): Promise<{
+        revision: number;
+    }>;
 }
 
 // memory/lockstep-value.d.ts
@@ -363,6 +582,21 @@ export interface LockstepValueConstructor {
     readonly prototype: LockstepValue<unknown>;
 }
 export declare const LockstepValue: LockstepValueConstructor;
+
+// memory/memory-keyspace.d.ts
+
+import type { Status } from "../keyspace.ts";
+import { StoreKeyspace } from "../keyspace/store-keyspace.ts";
+import type { Watchable } from "../watchable.ts";
+export interface MemoryKeyspaceOptions {
+    readonly sharing?: MemoryKeyspace | undefined;
+}
+export declare class MemoryKeyspace extends StoreKeyspace {
+    #private;
+    readonly status: Watchable<Status>;
+    constructor(options?: MemoryKeyspaceOptions);
+    close(): Promise<void>;
+}
 
 // memory/memory-value.d.ts
 
@@ -430,6 +664,32 @@ export interface PipeToOptions {
 }
 export declare function pipeTo<T>(source: Watchable<T>, sink: PipeTarget<T>, options?: PipeToOptions): Promise<void>;
 
+// operators/run-latest.d.ts
+
+import type { Watchable } from "../watchable.ts";
+export interface RunLatestContext<out T> {
+    readonly signal: AbortSignal;
+    readonly previous: T | undefined;
+}
+export interface RunLatestOptions<in T, in out S = T> {
+    readonly signal?: AbortSignal | undefined;
+    readonly select?: ((value: T) => S) | undefined;
+    readonly equals?: ((previous: NoInfer<S>, next: NoInfer<S>) => boolean) | undefined;
+}
+export declare function runLatest<T, S = T>(source: Watchable<T>, task: (value: T, context: RunLatestContext<T>) => unknown, options?: RunLatestOptions<T, S>): Promise<void>;
+
+// operators/run-while.d.ts
+
+import type { Watchable } from "../watchable.ts";
+export interface RunWhileContext {
+    readonly signal: AbortSignal;
+}
+export interface RunWhileOptions {
+    readonly signal?: AbortSignal | undefined;
+}
+export declare function runWhile<T, S extends T>(source: Watchable<T>, predicate: (value: T) => value is S, task: (value: S, context: RunWhileContext) => unknown, options?: RunWhileOptions): Promise<void>;
+export declare function runWhile<T>(source: Watchable<T>, predicate: (value: T) => boolean, task: (value: T, context: RunWhileContext) => unknown, options?: RunWhileOptions): Promise<void>;
+
 // operators/wait-for.d.ts
 
 import type { Watchable } from "../watchable.ts";
@@ -438,6 +698,82 @@ export interface WaitForOptions {
 }
 export declare function waitFor<T, S extends T>(source: Watchable<T>, predicate: (value: T) => value is S, options?: WaitForOptions): Promise<S>;
 export declare function waitFor<T>(source: Watchable<T>, predicate: (value: T) => boolean, options?: WaitForOptions): Promise<T>;
+
+// range/conflating-log.d.ts
+
+import { type Packed } from "./packed.ts";
+export interface StoredKey {
+    readonly key: string;
+    readonly bytes: Uint8Array;
+    readonly revision: number;
+    readonly createRevision: number;
+}
+export interface PackedKey extends Omit<StoredKey, "bytes"> {
+    readonly packed: Packed;
+}
+export interface LogEntry extends StoredKey {
+    readonly live: boolean;
+    decoded: unknown;
+}
+export interface MergeOptions {
+    readonly rewound: boolean;
+    readonly stepSize?: number | undefined;
+}
+export interface Merge {
+    add(keys: Iterable<PackedKey>): void;
+    commit(revision: number): Iterator<undefined, void, undefined>;
+}
+export declare class ConflatingLog {
+    #private;
+    get revision(): number;
+    get merging(): boolean;
+    get rewinds(): number;
+    get size(): number;
+    get tombstones(): number;
+    get footprint(): number;
+    get(key: string): LogEntry | undefined;
+    entries(): Generator<LogEntry, void, undefined>;
+    join(): Cursor;
+    put(key: string, bytes: Uint8Array, revision: number, createRevision: number): void;
+    delete(key: string, revision: number): void;
+    settle(revision: number): void;
+    merge(keys: readonly StoredKey[], revision: number, options: MergeOptions): void;
+    beginMerge({ rewound, stepSize }: MergeOptions): Merge;
+}
+export declare class Cursor {
+    #private;
+    get pristine(): boolean;
+    get closed(): boolean;
+    get footprint(): number;
+    next(): LogEntry | undefined;
+    batch(): LogEntry[];
+    look(most: number, head: number, show: (entry: LogEntry) => void): boolean;
+    close(): void;
+}
+
+// range/feed.d.ts
+
+import type { WaitList } from "../internal/pull-watcher.ts";
+import type { ConflatingLog } from "./conflating-log.ts";
+export interface Feed {
+    readonly log: ConflatingLog;
+    readonly waiting: WaitList;
+    readonly ended: boolean;
+    readonly freshTo: number;
+    readers: number;
+    demand(): number;
+    asked(): void;
+    released(): void;
+}
+
+// range/packed.d.ts
+
+export type Packed = string | Uint8Array;
+export declare const mostAsText = 1024;
+export declare function pack(bytes: Packed): Packed;
+export declare function holds(packed: Packed, bytes: Uint8Array): boolean;
+export declare function samePacked(a: Packed, b: Packed): boolean;
+export declare function unpack(packed: Packed): Uint8Array;
 
 // watchable.d.ts
 

@@ -88,11 +88,20 @@ export interface KeyValue<in out T, out Absent = undefined> extends ReadableKeyV
    * @throws {@link EventValueError} `EV_CONFLICT` where `ifRevision` does not hold; `EV_UNAVAILABLE` with
    *   `maybeApplied: true` where the answer was lost; what the store refused the write for. A write that could not
    *   be sent yet is retried until `options.signal` is aborted.
+   *
+   *   A write with `ifRevision` whose answer was lost is resolved by looking at the key: it is sent again where the key
+   *   is as it was, and in conflict where somebody else has written it. What looking cannot tell is who of two wrote,
+   *   when the key holds just what was to be written: then the write counts as applied if it was bound to a lease, which
+   *   nobody else has, and is an `EV_UNAVAILABLE` otherwise.
    */
   set(value: T, options?: WriteOptions): Promise<{ revision: number }>;
   /**
    * Reads the key, computes its new value and writes it if nobody else did in between, again and again until that
-   * holds. `change` may therefore run several times; a promise it returns is a `TypeError`.
+   * holds. `change` may therefore run several times; a promise it returns is a `TypeError`. Updates of one key by one
+   * keyspace are made one after the other; against those of others, who has tried longest goes first, mostly.
+   *
+   * @throws {@link EventValueError} as {@link KeyValue.set}. A lost answer is resolved by looking, too, and besides where
+   *   `change` would not change what the key holds now: then the update is done.
    */
   update(change: (current: T | Absent) => T, options?: WriteOptions): Promise<{ revision: number }>;
   /** Deletes the key. `deleted` tells whether it was there. Rejects as {@link KeyValue.set}. */
@@ -105,6 +114,15 @@ export interface ReadableKeyRange<out T> extends Watchable<KeyUpdate<T>> {
   /** Reads the range once, linearizably, as one snapshot. Rejects as {@link ReadableKeyValue.read}, but for
    * `EV_DECODE`: what cannot be decoded is an entry of type `invalid`. */
   read(options?: CallOptions): Promise<Batch<T>>;
+  /**
+   * The range as a map that follows it. All live maps and watchers of one `KeyRange` share one copy of the data.
+   *
+   * @returns the map, when the first state is in: as new as any write that ended before the call. It follows the range
+   *   until it is closed; aborting `options.signal` afterwards does nothing.
+   * @throws {@link EventValueError} what the store refuses; `EV_CLOSED`. Lost connections are retried until
+   *   `options.signal` is aborted.
+   */
+  live(options?: CallOptions): Promise<LiveMap<T>>;
 }
 
 /** A range of keys, to read and to write. Keys that are written must lie in the range. */
@@ -138,6 +156,48 @@ export interface RangeWatcher<out T> extends Watcher<KeyUpdate<T>> {
   batches(): AsyncIterable<Batch<T>>;
 }
 
+/**
+ * A range of keys as a map, which follows the store by itself. It is always a state that the store has been in, as
+ * whole revisions are taken in at once; so is what a pass over it sees, if nothing is awaited in between. Keys are in
+ * the order of their bytes in UTF-8. Values are decoded once and shared: do not change them in place.
+ *
+ * While the store cannot be reached the map stays as it was; {@link Keyspace.status} tells. Once closed, it throws
+ * `EV_CLOSED`; where only the keyspace is closed, it stays as it was.
+ *
+ * @example
+ * ```ts
+ * import { MemoryKeyspace, text } from "event-value";
+ *
+ * const hosts = new MemoryKeyspace().range("hosts/", text);
+ * await hosts.set("hosts/db", "10.0.0.7");
+ * using map = await hosts.live();
+ * const { revision } = await hosts.set("hosts/web", "10.0.0.8");
+ * await map.atLeast(revision);
+ * console.log([...map.keys()]); // [ 'hosts/db', 'hosts/web' ]
+ * ```
+ */
+export interface LiveMap<out T> extends ReadonlyMap<string, T>, Watchable<Batch<T>>, Disposable {
+  /** The state is the store's at this revision. It may be the same at later ones. */
+  readonly revision: number;
+  /** Keys whose values the decoder rejects, with the `EV_DECODE`. They are absent from the map. */
+  readonly invalid: ReadonlyMap<string, EventValueError>;
+  /**
+   * Waits until the map is at `revision`, as a write gives it, or later: also where that revision has only changed keys
+   * outside of the range.
+   *
+   * @returns the map
+   * @throws {@link EventValueError} `EV_UNAVAILABLE` where the store was restored to an older revision, so that this
+   *   one is not to come or would be another; what the store refuses; `EV_CLOSED`; `options.signal.reason`.
+   */
+  atLeast(revision: number, options?: CallOptions): Promise<this>;
+  /** A copy, which stays as it is. */
+  snapshot(): ReadonlyMap<string, T>;
+  /** Watches the range by batches: the first one is the whole state, a `snapshot`; the map is never behind them. */
+  watch(options?: WatchOptions): Watcher<Batch<T>>;
+  /** Lets go of the range. What is open of its watchers is closed. */
+  close(): void;
+}
+
 /** How a keyspace stands with its store. */
 export type Status =
   /** Not reached yet. `cause` is what went wrong last. */
@@ -154,8 +214,11 @@ export interface Lease extends AsyncDisposable {
   readonly id: string;
   /**
    * Aborted when the lease is lost: the store said so, or no keepalive was answered in time. Its reason is an
-   * {@link EventValueError} `EV_LEASE_NOT_FOUND`. A blocked event loop delays it; who needs to be sure fences
-   * writes with the lease or with `ifRevision`.
+   * {@link EventValueError} `EV_LEASE_NOT_FOUND`. Closing the lease does not abort it.
+   *
+   * A blocked event loop delays it, as it would any timer. Who has to be sure *fences* its writes: a write with
+   * `{ lease }` is refused with `EV_LEASE_NOT_FOUND` once the lease is gone, and one with `ifRevision`, or in a
+   * transaction with {@link ifRevision} of a key that is bound to the lease, once somebody else has taken over.
    */
   readonly lost: AbortSignal;
   /** Revokes the lease; its keys are deleted at once. */
@@ -166,6 +229,53 @@ export interface Lease extends AsyncDisposable {
 export interface LeaseOptions extends CallOptions {
   /** How long the lease outlives its holder, in milliseconds; rounded up to seconds. The store may grant more. */
   readonly ttlMs: number;
+}
+
+/** Options of {@link Election.campaign}. */
+export interface CampaignOptions extends CallOptions {
+  /** How long the leadership outlives a leader that cannot be reached, in milliseconds. @defaultValue 10000 */
+  readonly ttlMs?: number | undefined;
+}
+
+/**
+ * The leadership of an {@link Election}: from when it was won until it is resigned or lost. At any revision of the store
+ * there is one leader at most.
+ */
+export interface Leadership extends AsyncDisposable {
+  /**
+   * Aborted when the leadership is lost: its lease is (see {@link Lease.lost}, also for what delays it), or its key was
+   * deleted. Its reason is an {@link EventValueError} `EV_LEASE_NOT_FOUND`. Resigning does not abort it.
+   */
+  readonly lost: AbortSignal;
+  /** The revision with which the leader's candidacy began. Each leader's is higher than those before. */
+  readonly revision: number;
+  /**
+   * The step of a {@link Keyspace.transaction} that lets it happen only as long as this leadership lasts, by the store's
+   * own order: what a leader writes with it cannot come after its successor was elected.
+   */
+  readonly fence: TransactionOperation;
+  /** Gives the leadership up: the next candidate has it at once. */
+  resign(): Promise<void>;
+}
+
+/** One leader at a time among any number of candidates. Its candidates are keys below its name. */
+export interface Election {
+  /**
+   * Waits to be the leader. Candidates come up in the order in which they began.
+   *
+   * @param value what {@link leader} tells of this candidate, such as its address
+   * @throws {@link EventValueError} `EV_LEASE_NOT_FOUND` where the candidacy was lost while it waited, as a leadership
+   *   is; what the store refuses; `EV_CLOSED`. Aborting `options.signal` withdraws.
+   */
+  campaign(value: string, options?: CampaignOptions): Promise<Leadership>;
+  /** The leader, with its {@link Leadership.revision}; `undefined` while there is none. */
+  readonly leader: Watchable<{ readonly value: string; readonly revision: number } | undefined>;
+}
+
+/** One step of a transaction: made by {@link put}, {@link remove} and {@link ifRevision}. */
+export interface TransactionOperation {
+  readonly type: "put" | "remove" | "ifRevision";
+  readonly key: string;
 }
 
 /** What a range covers: a prefix, or all keys from `start` up to, and without, `end`. */
@@ -181,8 +291,31 @@ export interface Keyspace extends AsyncDisposable {
   /** A range of keys: a prefix (`""` is all keys), or from `start` to before `end`. */
   range<T>(range: RangeSelector, codec: Codec<T>): KeyRange<T>;
   range<T>(range: RangeSelector, decode: Decode<T>): ReadableKeyRange<T>;
+  /**
+   * Compares and writes several keys at once: either all conditions hold and everything is written, in one revision, or
+   * nothing is. Watchers get all of it in one batch. Each key is written once at most.
+   *
+   * @returns the revision of the write; where nothing is written, that of the store
+   * @throws {@link EventValueError} `EV_CONFLICT` for the first condition that does not hold; otherwise as
+   *   {@link KeyValue.set}. A store may limit how much can be written at once: etcd, to 128 keys and 1.5 MB.
+   *
+   * @example
+   * ```ts
+   * import { ifRevision, json, MemoryKeyspace, put, remove, text } from "event-value";
+   *
+   * const keyspace = new MemoryKeyspace();
+   * const waiting = keyspace.value("jobs/waiting/1", text);
+   * const running = keyspace.value("jobs/running/1", json<{ job: string; by: string }>());
+   * const { revision } = await waiting.set("resize images");
+   * const job = { job: "resize images", by: "worker 7" };
+   * await keyspace.transaction([ifRevision(waiting, revision), remove(waiting), put(running, job)]);
+   * ```
+   */
+  transaction(operations: readonly TransactionOperation[], options?: CallOptions): Promise<{ revision: number }>;
   /** Grants a lease and keeps it alive. */
   lease(options: LeaseOptions): Promise<Lease>;
+  /** An election, whose candidates are keys below `name`. */
+  election(name: string): Election;
   /** How the keyspace stands with its store. Watching it connects. */
   readonly status: Watchable<Status>;
   /** Closes everything that is open: watchers, leases (which are revoked), connections. */

@@ -1,27 +1,15 @@
 /** The keyspace of an etcd cluster: endpoints, credentials, and what is opened from it. */
-import type { Codec, Decode } from "../codec.ts";
 import { EventValueError } from "../errors.ts";
-import { checkOptions, checkValue, type Known, mustBe } from "../internal/arguments.ts";
-import { mostMs } from "../internal/backoff.ts";
+import { checkOptions, type Known, mustBe } from "../internal/arguments.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
-import type {
-  Keyspace,
-  KeyRange,
-  KeyValue,
-  Lease,
-  LeaseOptions,
-  RangeSelector,
-  ReadableKeyRange,
-  ReadableKeyValue,
-  Status,
-} from "../keyspace.ts";
-import type { Absence } from "../range/watchers.ts";
+import type { Status } from "../keyspace.ts";
+import { checkMs } from "../keyspace/arguments.ts";
+import { StoreKeyspace } from "../keyspace/store-keyspace.ts";
 import type { Watchable } from "../watchable.ts";
 import { Client } from "./client.ts";
+import { Commits } from "./commits.ts";
 import { parseEndpoints } from "./endpoint.ts";
 import { Health } from "./health.ts";
-import { EtcdKeyRange, EtcdReadableKeyRange } from "./key-range.ts";
-import { EtcdKeyValue, EtcdReadableKeyValue } from "./key-value.ts";
 import { Leases } from "./lease.ts";
 import { KeyNames } from "./namespace.ts";
 import { RangeSource, type SourceContext } from "./range-source.ts";
@@ -88,17 +76,16 @@ const known: Known = {
  * await keyspace.close();
  * ```
  */
-export class EtcdKeyspace implements Keyspace {
-  declare [Symbol.asyncDispose]: () => Promise<void>;
+export class EtcdKeyspace extends StoreKeyspace {
   readonly status: Watchable<Status>;
   readonly #client: Client;
   readonly #context: SourceContext;
   readonly #leases: Leases;
-  readonly #closing = new AbortController();
+  readonly #closing: AbortController;
   #closed: Promise<void> | undefined;
 
   static {
-    asyncDisposable(EtcdKeyspace.prototype);
+    asyncDisposable(EtcdKeyspace.prototype, "close");
   }
 
   constructor(options: EtcdKeyspaceOptions) {
@@ -126,41 +113,25 @@ export class EtcdKeyspace implements Keyspace {
       health.failed(error);
       stream.doubt(transport, error);
     };
+    const closing = new AbortController();
+    const context: SourceContext = { client, stream, names, health, feeds: new Set(), closing: closing.signal };
+    const leases = new Leases(client);
+    const commits = new Commits(client, names);
+    super({
+      source: (extent) =>
+        new RangeSource(
+          "key" in extent ? { key: names.toStore(extent.key), rangeEnd: undefined } : names.range(extent.range),
+          context,
+        ),
+      commit: (commit, signal) => commits.make(commit, signal),
+      grant: (ttlMs, signal) => leases.grant(ttlMs, signal),
+      closed: client.closed,
+    });
     this.#client = client;
-    this.#context = { client, stream, names, health, feeds: new Set(), closing: this.#closing.signal };
-    this.#leases = new Leases(client);
+    this.#context = context;
+    this.#leases = leases;
+    this.#closing = closing;
     this.status = health.status;
-  }
-
-  value<T>(key: string, codec: Codec<T>, options: { readonly default: NoInfer<T> }): KeyValue<T, never>;
-  value<T>(key: string, codec: Codec<T>): KeyValue<T>;
-  value<T>(key: string, decode: Decode<T>, options: { readonly default: NoInfer<T> }): ReadableKeyValue<T, never>;
-  value<T>(key: string, decode: Decode<T>): ReadableKeyValue<T>;
-  value<T>(key: string, coding: Codec<T> | Decode<T>, options?: { readonly default: T }): unknown {
-    const range = { key: this.#context.names.toStore(key), rangeEnd: undefined };
-    checkOptions(options, { default: "any" }, "value()");
-    checkValue(options?.default);
-    const absence: Absence<T> = options !== undefined && "default" in options ? { value: options.default } : undefined;
-    const source = new RangeSource(range, this.#context);
-    if (typeof coding === "function") return new EtcdReadableKeyValue(key, source, coding, absence);
-    checkCodec(coding);
-    return new EtcdKeyValue(key, source, coding, absence);
-  }
-
-  range<T>(range: RangeSelector, codec: Codec<T>): KeyRange<T>;
-  range<T>(range: RangeSelector, decode: Decode<T>): ReadableKeyRange<T>;
-  range<T>(range: RangeSelector, coding: Codec<T> | Decode<T>): unknown {
-    const source = new RangeSource(this.#context.names.range(range), this.#context);
-    if (typeof coding === "function") return new EtcdReadableKeyRange(source, coding);
-    checkCodec(coding);
-    return new EtcdKeyRange(source, coding);
-  }
-
-  lease(options: LeaseOptions): Promise<Lease> {
-    if (options === undefined) throw mustBe("lease(): options", "an object", options);
-    checkOptions(options, { ttlMs: "number", signal: "AbortSignal" }, "lease()");
-    checkMs(options.ttlMs, "lease(): ttlMs");
-    return this.#leases.grant(options.ttlMs, options.signal);
   }
 
   close(): Promise<void> {
@@ -186,16 +157,4 @@ function readTimeouts(options: EtcdKeyspaceOptions): typeof timeouts {
     read[name] = given;
   }
   return read;
-}
-
-function checkMs(ms: unknown, what: string): void {
-  if (typeof ms !== "number") throw mustBe(what, "a number of milliseconds", ms);
-  if (!(ms > 0 && ms <= mostMs)) throw new RangeError(`${what} must be more than 0 and at most ${mostMs}, not ${ms}`);
-}
-
-function checkCodec(given: unknown): void {
-  const codec = given as Partial<Codec<unknown>> | null | undefined;
-  if (typeof codec?.decode !== "function" || typeof codec.encode !== "function") {
-    throw mustBe("codec", "a codec, or a decode function", given);
-  }
 }

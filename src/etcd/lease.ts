@@ -194,7 +194,7 @@ class EtcdLease implements Lease {
   #ended: Promise<void> | undefined;
 
   static {
-    asyncDisposable(EtcdLease.prototype);
+    asyncDisposable(EtcdLease.prototype, "close");
   }
 
   constructor(id: string, ttlMs: number, granted: number, leases: Leases) {

@@ -57,6 +57,7 @@ export class RangeFeed implements Feed {
   readonly waiting: WaitList = new WaitList();
   ended = false;
   freshTo = 0;
+  readers = 0;
 
   readonly #context: FeedContext;
   readonly #range: StoreRange;
@@ -184,10 +185,14 @@ export class RangeFeed implements Feed {
     this.#check();
   }
 
-  /** Merges, and lets others have the event loop after each step: a million changes take seconds. */
+  /**
+   * Merges, and lets others have the event loop after each step: a million changes take seconds. Where somebody reads the
+   * log at any time it has to be whole whenever they might, so they wait instead.
+   */
   async #commit(merge: Merge, revision: number): Promise<void> {
     const steps = merge.commit(revision);
     while (steps.next().done !== true) {
+      if (this.readers > 0) continue;
       await macrotask();
       this.#stop.signal.throwIfAborted();
     }

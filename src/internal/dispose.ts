@@ -11,12 +11,12 @@ export function disposable(prototype: { close(): void }): void {
   });
 }
 
-/** The same for `[Symbol.asyncDispose]`, which waits for `close()`. */
-export function asyncDisposable(prototype: { close(): Promise<void> }): void {
+/** The same for `[Symbol.asyncDispose]`, which waits for the method named `name`. */
+export function asyncDisposable<N extends string>(prototype: { [M in N]: () => Promise<void> }, name: N): void {
   if (!Symbol.asyncDispose) return;
   Object.defineProperty(prototype, Symbol.asyncDispose, {
-    value(this: { close(): Promise<void> }): Promise<void> {
-      return this.close();
+    value(this: { [M in N]: () => Promise<void> }): Promise<void> {
+      return this[name]();
     },
   });
 }

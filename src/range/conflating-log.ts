@@ -220,6 +220,7 @@ export class ConflatingLog {
   #byKey = new Map<string, Entry>();
   #revision = 0;
   #merging = false;
+  #rewinds = 0;
   #size = 0;
   #tombstones = 0;
   /** How many lifetimes all entries remember. */
@@ -248,6 +249,11 @@ export class ConflatingLog {
   /** Whether a merge has begun to make its changes and not come to its end: until then there is nothing to be read. */
   get merging(): boolean {
     return this.#merging;
+  }
+
+  /** How often the store was rewound. */
+  get rewinds(): number {
+    return this.#rewinds;
   }
 
   /** How many keys are live. */
@@ -368,14 +374,14 @@ export class ConflatingLog {
     const commit = (revision: number): Iterator<undefined, void, undefined> =>
       first === undefined
         ? this.#commit({ moving, staying, listed, rewound, stepSize }, revision)
-        : this.#fill(first, { moving, stepSize }, revision);
+        : this.#fill(first, { moving, rewound, stepSize }, revision);
     return { add, commit };
   }
 
   /** Makes a snapshot the first state of an empty log. What grew step by step would leave twice its size behind. */
   *#fill(
     byKey: Map<string, Entry>,
-    { moving, stepSize }: Pick<Staged, "moving" | "stepSize">,
+    { moving, rewound, stepSize }: Pick<Staged, "moving" | "rewound" | "stepSize">,
     revision: number,
   ): Generator<undefined, void, undefined> {
     this.#merging = true;
@@ -395,8 +401,7 @@ export class ConflatingLog {
     this.seqs = seqs;
     this.sweeps++;
     this.#work = 0;
-    this.#merging = false;
-    this.settle(revision);
+    this.#endMerge(revision, rewound);
   }
 
   *#commit(
@@ -421,7 +426,12 @@ export class ConflatingLog {
         if (++steps % stepSize === 0) yield;
       }
     }
+    this.#endMerge(revision, rewound);
+  }
+
+  #endMerge(revision: number, rewound: boolean): void {
     this.#merging = false;
+    if (rewound) this.#rewinds++;
     this.settle(revision);
   }
 
@@ -550,6 +560,11 @@ export class Cursor {
   /** Whether it was not asked for anything yet: its first batch is the whole state, complete and possibly empty. */
   get pristine(): boolean {
     return this.#pristine;
+  }
+
+  /** Whether it was closed: it gives nothing any more. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** How many keys it lists for itself, for tests of the memory bound. 0 when it has read everything. */

@@ -18,6 +18,8 @@ export interface Feed {
   readonly ended: boolean;
   /** The log holds what the reads with numbers up to this one have seen. */
   readonly freshTo: number;
+  /** How many read the log at any time, and not only when it is settled: while there are, merges are made at once. */
+  readers: number;
   /** Asks for a read that begins from now on, and returns its number. */
   demand(): number;
   /** A watcher asks for news: a feed that gave up after an error tries again. */

@@ -5,6 +5,7 @@
  * *raw key* in the log, a string that no user's key equals, since it begins with half a surrogate pair.
  */
 import { mustBe } from "../internal/arguments.ts";
+import type { RangeSelector } from "../keyspace.ts";
 
 const rawMark = "\ud800";
 const encoder = new TextEncoder();
@@ -26,28 +27,58 @@ export function rawKeyText(key: string): string {
   return lossy.decode(Uint8Array.from(key.slice(rawMark.length), (char) => char.charCodeAt(0)));
 }
 
-/** The key as the store's bytes. @throws `TypeError` naming `what` where it is not a string, or UTF-8 cannot hold it. */
-export function encodeKey(key: string, what: string): Uint8Array {
-  if (typeof key !== "string") throw mustBe(what, "a string", key);
-  if (/\p{Surrogate}/u.test(key)) throw new TypeError(`${what} holds a lone surrogate, which UTF-8 cannot store`);
-  return encoder.encode(key);
+/** Refuses what is no text that UTF-8 can hold. @throws `TypeError` naming `what` */
+export function checkText(text: unknown, what: string): void {
+  if (typeof text !== "string") throw mustBe(what, "a string", text);
+  if (/\p{Surrogate}/u.test(text)) throw new TypeError(`${what} holds a lone surrogate, which UTF-8 cannot store`);
 }
 
-/** As {@link encodeKey}, for a key that must not be empty. */
-export function encodeOneKey(key: string, what: string): Uint8Array {
-  const bytes = encodeKey(key, what);
-  if (bytes.length === 0) throw new RangeError(`${what} must not be empty`);
-  return bytes;
+/** As {@link checkText}, for a key, which must not be empty. @throws `RangeError` naming `what` */
+export function checkKey(key: unknown, what: string): void {
+  checkText(key, what);
+  if (key === "") throw new RangeError(`${what} must not be empty`);
 }
 
-/** Orders keys as the store does, by their bytes. */
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+/** A range as it was given, checked. @throws `TypeError`, `RangeError` */
+export function checkRange(range: RangeSelector): RangeSelector {
+  if (typeof range === "string") {
+    checkText(range, "range");
+    return range;
+  }
+  if (typeof range !== "object" || range === null) throw mustBe("range", "a prefix or { start, end }", range);
+  const { start, end } = range;
+  checkText(start, "range.start");
+  checkText(end, "range.end");
+  // The first key there can be is a zero byte.
+  if (compareKeys(start === "" ? "\0" : start, end) >= 0)
+    throw new RangeError("range.end must come after range.start, in the order of their bytes");
+  return { start, end };
+}
+
+/** Whether the key is one of the range's. */
+export function liesIn(range: RangeSelector, key: string): boolean {
+  if (typeof range === "string") return key.startsWith(range);
+  return compareKeys(range.start, key) <= 0 && compareKeys(key, range.end) < 0;
+}
+
+/** The text in UTF-8. */
+export function encodeText(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+/** Orders keys as stores do, by their bytes in UTF-8. */
+export function compareKeys(a: string, b: string): number {
   const shared = Math.min(a.length, b.length);
   for (let i = 0; i < shared; i++) {
-    const difference = (a[i] as number) - (b[i] as number);
-    if (difference !== 0) return difference;
+    const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)];
+    if (x !== y) return byteOrder(x) - byteOrder(y);
   }
   return a.length - b.length;
+}
+
+/** Surrogates stand for what comes after all that one code unit can hold. */
+function byteOrder(codeUnit: number): number {
+  return codeUnit >= 0xd800 && codeUnit <= 0xdfff ? codeUnit + 0x10000 : codeUnit;
 }
 
 /** The first key after all that begin with `prefix`; undefined if there is none. */

@@ -57,16 +57,16 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
     return this.#detached && (value === UNKNOWN || value === NOTHING) ? ENDED : value;
   }
 
-  /** Whether the watcher is closed, and its cursor with it. */
-  protected get detached(): boolean {
-    return this.#detached;
-  }
-
   protected override detach(): void {
     if (this.#detached) return;
     this.#detached = true;
     this.cursor.close();
     this.feed.released();
+  }
+
+  /** The pending get, if it waits, may have its answer now. */
+  protected askAgain(): void {
+    if (this.list !== null) this.wake();
   }
 
   /** Rejects the pending get, which waits in the feed's list; the watcher stays usable. */
@@ -107,6 +107,26 @@ export function watchUpdates<T>(
 /** Opens a watcher of the range of `feed`. */
 export function watchRange<T>(feed: Feed, decode: Decode<T>, options: WatchOptions | undefined): RangeWatcher<T> {
   return new BatchWatcher(feed, decode).closeOn(options?.signal);
+}
+
+/** Opens a watcher of the range of `feed`, by batches only. */
+export function watchBatches<T>(
+  feed: Feed,
+  decode: Decode<T>,
+  options: WatchOptions | undefined,
+  onClose: (watcher: Watcher<Batch<T>>) => void = () => {},
+): Watcher<Batch<T>> {
+  return new WholeWatcher(feed, decode, onClose).closeOn(options?.signal);
+}
+
+/** Opens a watcher that gives its cursor, when the log is fresh and all of it decoded. */
+export function watchReady<T>(feed: Feed, decode: Decode<T>): Watcher<Cursor> {
+  return new ReadyWatcher(feed, decode);
+}
+
+/** Opens a watcher whose first get waits until the feed is as fresh as a read that begins then. */
+export function watchFreshness(feed: Feed): Watcher<true> {
+  return new FreshWatcher(feed);
 }
 
 class ValueWatcher<T, A> extends LogWatcher<T | A | undefined> {
@@ -151,15 +171,79 @@ type Change<T> = KeyUpdate<T> | InvalidUpdate;
 /** How many values are decoded before others have the event loop: some milliseconds of it, mostly. */
 const decodedAtOnce = 4096;
 
+/** Takes batches from the cursor of a watcher. */
+class Batching<T> {
+  readonly #feed: Feed;
+  readonly #cursor: Cursor;
+  readonly #decode: Decode<T>;
+  /** Has the watcher ask again. */
+  readonly #again: () => void;
+  /** The head of the log when there first was something to decode for the batch that is asked for. */
+  #head: number | undefined;
+  /** Whether decoding goes on when the loop has turned. */
+  #turning = false;
+
+  constructor(feed: Feed, cursor: Cursor, decode: Decode<T>, again: () => void) {
+    this.#feed = feed;
+    this.#cursor = cursor;
+    this.#decode = decode;
+    this.#again = again;
+  }
+
+  /** Another batch is asked for. */
+  begin(): void {
+    this.#head = undefined;
+  }
+
+  /** The batch, `NOTHING`, or `UNKNOWN` until it is decoded. */
+  take(): Batch<T> | typeof NOTHING | typeof UNKNOWN {
+    if (!this.decodeAhead()) return UNKNOWN;
+    // By its own decoder, perhaps.
+    if (this.#cursor.closed) return NOTHING;
+    const type = this.#cursor.pristine ? "snapshot" : "update";
+    const entries = this.#cursor.batch();
+    // In place: there may be a million.
+    const changes = entries as unknown as Change<T>[];
+    for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, this.#decode);
+    if (type === "update" && changes.length === 0) {
+      // There was nothing to decode yet: a get that waits decodes ahead what it waits for.
+      this.begin();
+      return NOTHING;
+    }
+    return { type, revision: this.#feed.log.revision, changes };
+  }
+
+  /**
+   * Decodes what the batch will hold, some at each turn of the event loop, and tells whether that is done: a million
+   * values take seconds. What comes meanwhile is decoded with the batch, or there might be no end of it.
+   */
+  decodeAhead(): boolean {
+    if (this.#turning) return false;
+    this.#head ??= this.#feed.log.head;
+    const more = this.#cursor.look(decodedAtOnce, this.#head, (entry) => {
+      if (entry.live) decoded(entry, this.#decode);
+    });
+    if (!more) return true;
+    this.#turning = true;
+    macrotask(() => {
+      this.#turning = false;
+      this.#again();
+    });
+    return false;
+  }
+}
+
 const batchOptions: Known = { signal: "AbortSignal", backlogOnly: "boolean" };
 
 class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   /** Whether the pending get, or the one that is about to be, is for a batch. */
   #wantsBatch = false;
-  /** The head of the log when there first was something to decode for the batch that is asked for. */
-  #head: number | undefined;
-  /** Whether decoding goes on when the loop has turned. */
-  #turning = false;
+  readonly #batching: Batching<T>;
+
+  constructor(feed: Feed, decode: Decode<T>) {
+    super(feed, decode);
+    this.#batching = new Batching(feed, this.cursor, decode, () => this.askAgain());
+  }
 
   getBatch(options?: GetBatchOptions): Promise<Batch<T>> {
     checkOptions(options, batchOptions, "getBatch()");
@@ -177,7 +261,7 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   #askBatch(iterating: boolean, options?: AskOptions): Promise<unknown> {
     if (!this.pending) {
       this.#wantsBatch = true;
-      this.#head = undefined;
+      this.#batching.begin();
     }
     return super.ask(iterating, options);
   }
@@ -188,40 +272,53 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   }
 
   protected override take(): unknown {
-    if (!this.#wantsBatch) return super.take();
-    if (!this.#decodeAhead()) return UNKNOWN;
-    if (this.detached) return NOTHING;
-    const { cursor, decode, feed } = this;
-    const type = cursor.pristine ? "snapshot" : "update";
-    const entries = cursor.batch();
-    // In place: there may be a million.
-    const changes = entries as unknown as Change<T>[];
-    for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, decode);
-    if (type === "update" && changes.length === 0) {
-      // There was nothing to decode yet: a get that waits decodes ahead what it waits for.
-      this.#head = undefined;
-      return NOTHING;
-    }
-    return { type, revision: feed.log.revision, changes } satisfies Batch<T>;
+    return this.#wantsBatch ? this.#batching.take() : super.take();
+  }
+}
+
+/** Gives batches and nothing else. */
+class WholeWatcher<T> extends LogWatcher<Batch<T>> {
+  readonly #batching: Batching<T>;
+  readonly #closed: (watcher: Watcher<Batch<T>>) => void;
+
+  constructor(feed: Feed, decode: Decode<T>, onClose: (watcher: Watcher<Batch<T>>) => void) {
+    super(feed);
+    this.#batching = new Batching(feed, this.cursor, decode, () => this.askAgain());
+    this.#closed = onClose;
   }
 
-  /**
-   * Decodes what the batch will hold, some at each turn of the event loop, and tells whether that is done: a million
-   * values take seconds. What comes meanwhile is decoded with the batch, or there might be no end of it.
-   */
-  #decodeAhead(): boolean {
-    if (this.#turning) return false;
-    const { cursor, decode } = this;
-    this.#head ??= this.feed.log.head;
-    const more = cursor.look(decodedAtOnce, this.#head, (entry) => {
-      if (entry.live) decoded(entry, decode);
-    });
-    if (!more) return true;
-    this.#turning = true;
-    macrotask(() => {
-      this.#turning = false;
-      if (this.list !== null) this.wake();
-    });
-    return false;
+  protected override ask(iterating: boolean, options?: AskOptions): Promise<unknown> {
+    if (!this.pending) this.#batching.begin();
+    return super.ask(iterating, options);
+  }
+
+  protected override take(): unknown {
+    return this.#batching.take();
+  }
+
+  protected override detach(): void {
+    super.detach();
+    this.#closed(this);
+  }
+}
+
+/** Gives its cursor, once the log is fresh and decoded. */
+class ReadyWatcher<T> extends LogWatcher<Cursor> {
+  readonly #batching: Batching<T>;
+
+  constructor(feed: Feed, decode: Decode<T>) {
+    super(feed);
+    this.#batching = new Batching(feed, this.cursor, decode, () => this.askAgain());
+  }
+
+  protected override take(): unknown {
+    return this.#batching.decodeAhead() ? this.cursor : UNKNOWN;
+  }
+}
+
+/** Tells when the feed is as fresh as a read that began with its first get, and takes nothing. */
+class FreshWatcher extends LogWatcher<true> {
+  protected override take(): unknown {
+    return true;
   }
 }

@@ -240,9 +240,9 @@ export const mutations = [
   },
   {
     name: "a lease's id is a number",
-    file: "src/etcd/writes.ts",
-    find: "lease: options.lease?.id }",
-    replace: "lease: options.lease && String(BigInt(Number(options.lease.id))) }",
+    file: "src/etcd/commits.ts",
+    find: "lease === undefined ? undefined : { lease }",
+    replace: "lease === undefined ? undefined : { lease: String(BigInt(Number(lease))) }",
     caughtBy: { files: [leases], tests: "with an id that no number of JavaScript holds" },
   },
   {

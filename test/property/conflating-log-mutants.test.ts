@@ -92,8 +92,8 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
   ],
   [
     "leaves cursors where they stood before its first state",
-    "    this.sweeps++;\n    this.#work = 0;\n    this.#merging",
-    "    this.#work = 0;\n    this.#merging",
+    "    this.sweeps++;\n    this.#work = 0;\n    this.#endMerge",
+    "    this.#work = 0;\n    this.#endMerge",
   ],
   ["takes an equal revision for an equal key", " && entry.isLike({ packed, createRevision })", ""],
   [

@@ -15,7 +15,8 @@ function filledFeed(): Feed {
   const log = new ConflatingLog();
   for (let i = 1; i <= keys; i++) log.put(`k${i}`, encoder.encode(`${i}`), i, i);
   log.settle(keys);
-  return { log, waiting: new WaitList(), ended: false, freshTo: 1, demand: () => 1, asked() {}, released() {} };
+  const counts = { freshTo: 1, readers: 0 };
+  return { log, waiting: new WaitList(), ended: false, ...counts, demand: () => 1, asked() {}, released() {} };
 }
 
 /** Decodes text, and counts how much of it in each turn of the event loop. */

@@ -1,28 +1,28 @@
-/** One key in etcd. */
+/** One key of a keyspace, whatever its backend. */
 import type { Codec, Decode } from "../codec.ts";
 import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
 import { checkWatchOptions } from "../internal/pull-watcher.ts";
 import type { CallOptions, KeyUpdate, KeyValue, ReadableKeyValue, Versioned, WriteOptions } from "../keyspace.ts";
-import { type Absence, watchUpdates, watchValue } from "../range/watchers.ts";
 import { versionedOf } from "../range/decoding.ts";
+import { type Absence, watchUpdates, watchValue } from "../range/watchers.ts";
 import type { Watchable, Watcher, WatchOptions } from "../watchable.ts";
-import { quietly, type RangeSource } from "./range-source.ts";
-import { checkWriteOptions, encodeValue, type StoreKey, writeDelete, writePut, writeUpdate } from "./writes.ts";
+import { quietly, type Source } from "./store.ts";
+import { checkWriteOptions, encodeValue, type Operand, type Writer } from "./writer.ts";
 
 const callOptions: Known = { signal: "AbortSignal" };
 
 /** The reading side. */
-export class EtcdReadableKeyValue<T, A> implements ReadableKeyValue<T, A | undefined> {
+export class StoredReadableValue<T, A> implements ReadableKeyValue<T, A | undefined> {
   readonly key: string;
   readonly updates: Watchable<KeyUpdate<T>>;
-  protected readonly source: RangeSource;
-  protected readonly decode: Decode<T>;
+  readonly #source: Source;
+  readonly #decode: Decode<T>;
   protected readonly absence: Absence<A>;
 
-  constructor(key: string, source: RangeSource, decode: Decode<T>, absence: Absence<A>) {
+  constructor(key: string, source: Source, decode: Decode<T>, absence: Absence<A>) {
     this.key = key;
-    this.source = source;
-    this.decode = decode;
+    this.#source = source;
+    this.#decode = decode;
     this.absence = absence;
     this.updates = {
       watch(options?: WatchOptions): Watcher<KeyUpdate<T>> {
@@ -34,7 +34,7 @@ export class EtcdReadableKeyValue<T, A> implements ReadableKeyValue<T, A | undef
 
   watch(options?: WatchOptions): Watcher<T | A | undefined> {
     checkWatchOptions(options);
-    return watchValue(this.source.enter(), this.decode, this.absence, options);
+    return watchValue(this.#source.enter(), this.#decode, this.absence, options);
   }
 
   read(options?: CallOptions): Promise<Versioned<T> | undefined> {
@@ -43,39 +43,43 @@ export class EtcdReadableKeyValue<T, A> implements ReadableKeyValue<T, A | undef
   }
 
   async #read(signal: AbortSignal | undefined): Promise<Versioned<T> | undefined> {
-    const { keys } = await this.source.read(signal, this.key);
+    const { keys } = await this.#source.read(signal, this.key);
     const [stored] = keys;
-    return stored === undefined ? undefined : versionedOf(stored, this.decode);
+    return stored === undefined ? undefined : versionedOf(stored, this.#decode);
   }
 }
 
 /** Both sides. */
-export class EtcdKeyValue<T, A> extends EtcdReadableKeyValue<T, A> implements KeyValue<T, A | undefined> {
+export class StoredValue<T, A> extends StoredReadableValue<T, A> implements KeyValue<T, A | undefined> {
   readonly #codec: Codec<T>;
+  readonly #writer: Writer;
 
-  constructor(key: string, source: RangeSource, codec: Codec<T>, absence: Absence<A>) {
+  constructor(key: string, source: Source, codec: Codec<T>, absence: Absence<A>, writer: Writer) {
     super(key, source, (bytes, name) => codec.decode(bytes, name), absence);
     this.#codec = codec;
+    this.#writer = writer;
   }
 
-  get #stored(): StoreKey {
-    return { name: this.key, bytes: this.source.range.key };
+  /** How transactions write it. @internal */
+  operand(): Operand<T> {
+    const { key } = this;
+    return { writer: this.#writer, key, encode: (value) => encodeValue(this.#codec, value, key) };
   }
 
   set(value: T, options?: WriteOptions): Promise<{ revision: number }> {
     checkWriteOptions(options, "set()");
-    return writePut(this.source.client, this.#stored, encodeValue(this.#codec, value, this.key), options);
+    return this.#writer.put(this.key, encodeValue(this.#codec, value, this.key), options);
   }
 
   update(change: (current: T | A | undefined) => T, options?: WriteOptions): Promise<{ revision: number }> {
     checkFunction(change, "update(): change");
     checkWriteOptions(options, "update()");
-    const read = (signal: AbortSignal | undefined): Promise<Versioned<T> | undefined> => this.read({ signal });
-    return writeUpdate(this.source.client, this.#stored, this.#codec, this.absence?.value, read, change, options);
+    const { key, absence } = this;
+    return this.#writer.update({ key, codec: this.#codec, absent: absence?.value, change }, options);
   }
 
   delete(options?: WriteOptions): Promise<{ revision: number; deleted: boolean }> {
     checkWriteOptions(options, "delete()");
-    return writeDelete(this.source.client, this.#stored, options);
+    return this.#writer.delete(this.key, options);
   }
 }

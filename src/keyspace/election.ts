@@ -1,0 +1,219 @@
+/**
+ * Elections: who leads is whose key came first, of those that are still there.
+ *
+ * A candidate writes a key that is bound to a lease of its own, and leads from the moment when no older candidate's key
+ * is there: the store's own order of revisions decides, so there is one leader at most at each of its revisions. A key
+ * that was deleted comes back as a new one, younger than all. Nothing is asked of the store while a candidate waits: it
+ * watches.
+ */
+import { type Decode, text } from "../codec.ts";
+import { errorOf, type EventValueError, isEventValueError } from "../errors.ts";
+import { follow } from "../internal/abort.ts";
+import { checkOptions, type Known } from "../internal/arguments.ts";
+import { Backoff } from "../internal/backoff.ts";
+import { asyncDisposable } from "../internal/dispose.ts";
+import type {
+  Batch,
+  CampaignOptions,
+  Election,
+  Keyspace,
+  KeyValue,
+  Leadership,
+  Lease,
+  RangeWatcher,
+  TransactionOperation,
+} from "../keyspace.ts";
+import { derive, SKIP, type Step } from "../operators/derived.ts";
+import type { Watchable } from "../watchable.ts";
+import { checkMs } from "./arguments.ts";
+import type { StoredReadableRange } from "./key-range.ts";
+import { quietly } from "./store.ts";
+import { ifRevision } from "./transaction.ts";
+
+/** What an election tells of its leader. */
+interface Leader {
+  readonly value: string;
+  readonly revision: number;
+}
+
+const campaignOptions: Known = { signal: "AbortSignal", ttlMs: "number" };
+
+const lossy = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Candidates are counted whatever somebody else has written to their keys. */
+export const candidateValue: Decode<string> = (bytes) => lossy.decode(bytes);
+
+export class StoredElection implements Election {
+  readonly leader: Watchable<Leader | undefined>;
+  readonly #keyspace: Keyspace;
+  readonly #prefix: string;
+  readonly #candidates: StoredReadableRange<string>;
+
+  /** `candidates` are the keys that begin with `prefix`, as {@link candidateValue} decodes them. */
+  constructor(keyspace: Keyspace, prefix: string, candidates: StoredReadableRange<string>) {
+    this.#keyspace = keyspace;
+    this.#prefix = prefix;
+    this.#candidates = candidates;
+    this.leader = derive(candidates.whole, leading);
+  }
+
+  campaign(value: string, options: CampaignOptions = {}): Promise<Leadership> {
+    text.encode(value, this.#prefix);
+    checkOptions(options, campaignOptions, "campaign()");
+    const { ttlMs = 10_000, signal } = options;
+    checkMs(ttlMs, "campaign(): ttlMs");
+    return quietly(this.#campaign(value, ttlMs, signal));
+  }
+
+  async #campaign(value: string, ttlMs: number, signal: AbortSignal | undefined): Promise<Leadership> {
+    const lease = await this.#keyspace.lease({ ttlMs, signal });
+    // Nobody else knows the id of the lease, so nobody else has this key.
+    const key = this.#keyspace.value(this.#prefix + lease.id, text);
+    const over = new AbortController();
+    const following = [follow(over, signal), follow(over, lease.lost)];
+    let watcher: RangeWatcher<string> | undefined;
+    try {
+      const revision = await this.#enter(key, value, lease, over.signal);
+      watcher = this.#candidates.watch();
+      const field = new Field(key.key, revision);
+      while (!field.isWon) {
+        field.take(await watcher.getBatch({ signal: over.signal }));
+        if (field.isLost) throw lostKey(key.key);
+      }
+      return new ElectedLeadership(key, revision, lease, watcher, field);
+    } catch (error) {
+      watcher?.close();
+      lease.close().catch(() => {});
+      throw error;
+    } finally {
+      for (const entry of following) entry.unlink();
+    }
+  }
+
+  /** Writes the candidate's key, and returns its revision. Where an answer was lost the key may be there already. */
+  async #enter(key: KeyValue<string>, value: string, lease: Lease, signal: AbortSignal): Promise<number> {
+    for (const backoff = new Backoff(); ;) {
+      try {
+        return (await key.set(value, { lease, ifRevision: 0, signal })).revision;
+      } catch (error) {
+        if (isEventValueError(error, "EV_CONFLICT")) return error.currentRevision;
+        if (!isEventValueError(error, "EV_UNAVAILABLE")) throw error;
+        await backoff.wait(signal);
+      }
+    }
+  }
+}
+
+/** The candidates, as one of them sees them. */
+class Field {
+  readonly #key: string;
+  /** The revision of its key. */
+  readonly #revision: number;
+  /** Those who are before it. */
+  readonly #older = new Set<string>();
+  #current = 0;
+  #present = false;
+
+  constructor(key: string, revision: number) {
+    this.#key = key;
+    this.#revision = revision;
+  }
+
+  take(batch: Batch<string>): void {
+    for (const change of batch.changes) {
+      const { key, type } = change;
+      if (type === "delete") this.#older.delete(key);
+      else if (type === "put" && change.createRevision < this.#revision) this.#older.add(key);
+      if (key === this.#key) this.#present = type === "put" && change.createRevision === this.#revision;
+    }
+    this.#current = batch.revision;
+  }
+
+  get isWon(): boolean {
+    return this.#present && this.#older.size === 0;
+  }
+
+  /** Its key was there, and is not any more. */
+  get isLost(): boolean {
+    return !this.#present && this.#current >= this.#revision;
+  }
+}
+
+class ElectedLeadership implements Leadership {
+  declare [Symbol.asyncDispose]: () => Promise<void>;
+  readonly revision: number;
+  readonly fence: TransactionOperation;
+  readonly #key: string;
+  readonly #lease: Lease;
+  readonly #watcher: RangeWatcher<string>;
+  readonly #lost = new AbortController();
+  readonly #following: { unlink(): void };
+
+  static {
+    asyncDisposable(ElectedLeadership.prototype, "resign");
+  }
+
+  constructor(key: KeyValue<string>, revision: number, lease: Lease, watcher: RangeWatcher<string>, field: Field) {
+    this.revision = revision;
+    this.fence = ifRevision(key, revision);
+    this.#key = key.key;
+    this.#lease = lease;
+    this.#watcher = watcher;
+    this.#following = follow(this.#lost, lease.lost);
+    void this.#observe(field);
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  resign(): Promise<void> {
+    this.#following.unlink();
+    this.#watcher.close();
+    return this.#lease.close();
+  }
+
+  /** Sees to it that the leadership is lost with its key, which somebody may delete while the lease goes on. */
+  async #observe(field: Field): Promise<void> {
+    const backoff = new Backoff();
+    while (!field.isLost) {
+      try {
+        field.take(await this.#watcher.getBatch({ signal: this.lost }));
+        backoff.reset();
+      } catch (error) {
+        if (this.lost.aborted || isEventValueError(error, "EV_CLOSED")) break;
+        // What is refused for now: the lease still tells.
+        await backoff.wait(this.lost).catch(() => {});
+      }
+    }
+    this.#watcher.close();
+    if (!field.isLost || this.lost.aborted) return;
+    this.#lost.abort(lostKey(this.#key));
+    this.#lease.close().catch(() => {});
+  }
+}
+
+function lostKey(key: string): EventValueError {
+  return errorOf("EV_LEASE_NOT_FOUND", `the candidate's key ${JSON.stringify(key)} was deleted`, { key });
+}
+
+/** Follows the candidates, and tells who leads when that is somebody else, or says something else. */
+function leading(): Step<Batch<string>, Leader | undefined> {
+  const candidates = new Map<string, Leader>();
+  let begun = false;
+  let told: Leader | undefined;
+  return (batch) => {
+    for (const change of batch.changes) {
+      if (change.type !== "put") candidates.delete(change.key);
+      else candidates.set(change.key, { value: change.value, revision: change.createRevision });
+    }
+    let leader: Leader | undefined;
+    for (const candidate of candidates.values()) {
+      if (leader === undefined || candidate.revision < leader.revision) leader = candidate;
+    }
+    if (begun && told?.revision === leader?.revision && told?.value === leader?.value) return SKIP;
+    begun = true;
+    told = leader;
+    return leader;
+  };
+}

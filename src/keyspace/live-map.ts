@@ -1,0 +1,303 @@
+/**
+ * Live maps: views of the log of a range that can be read at any time.
+ *
+ * The log holds the data; what a map needs besides is the order of the keys, and which values the decoder rejects. That
+ * is an *image* of the log, one for all live maps of a range. It reads the log with a cursor of its own, and only when
+ * somebody asks for what it takes: a lookup of a key goes to the log itself. While there is an image merges are made at
+ * once, so that the log is at whole revisions whenever anybody can read it.
+ */
+import type { Decode } from "../codec.ts";
+import { errorOf, type EventValueError } from "../errors.ts";
+import { abortable } from "../internal/abort.ts";
+import { checkOptions } from "../internal/arguments.ts";
+import { Backoff } from "../internal/backoff.ts";
+import { disposable } from "../internal/dispose.ts";
+import { checkWatchOptions, closed } from "../internal/pull-watcher.ts";
+import type { Batch, CallOptions, LiveMap } from "../keyspace.ts";
+import type { Cursor, LogEntry } from "../range/conflating-log.ts";
+import { decoded } from "../range/decoding.ts";
+import type { Feed } from "../range/feed.ts";
+import { compareKeys, isRawKey, rawKeyText } from "../range/keys.ts";
+import { watchBatches, watchFreshness, watchReady } from "../range/watchers.ts";
+import type { Watcher, WatchOptions } from "../watchable.ts";
+import { checkRevision } from "./arguments.ts";
+import { quietly, type Source } from "./store.ts";
+
+/** The live maps of one range. */
+export class LiveMaps<T> {
+  readonly #source: Source;
+  readonly #decode: Decode<T>;
+  /** There while somebody has a map, or waits for one. */
+  #image: Image<T> | undefined;
+
+  constructor(source: Source, decode: Decode<T>) {
+    this.#source = source;
+    this.#decode = decode;
+  }
+
+  async open(signal: AbortSignal | undefined): Promise<LiveMap<T>> {
+    signal?.throwIfAborted();
+    this.#image ??= new Image(this.#source, this.#decode, (image) => {
+      if (this.#image === image) this.#image = undefined;
+    });
+    const image = this.#image;
+    image.enter();
+    try {
+      await fresh(image.openFeed(), signal);
+      await abortable(image.loaded(), signal);
+    } catch (error) {
+      image.leave();
+      throw error;
+    }
+    return new StoredLiveMap(image);
+  }
+}
+
+/** Resolves when the feed is as fresh as a read that begins now, and lets go of it. */
+async function fresh(feed: Feed, signal: AbortSignal | undefined): Promise<void> {
+  const watcher = watchFreshness(feed);
+  try {
+    await watcher.get({ signal });
+  } finally {
+    watcher.close();
+  }
+}
+
+/** What all live maps of a range share: see above. */
+class Image<T> {
+  readonly feed: Feed;
+  readonly decode: Decode<T>;
+  readonly #source: Source;
+  readonly #onEmpty: (image: Image<T>) => void;
+  readonly #watcher: Watcher<Cursor>;
+  #users = 0;
+  #loading: Promise<void> | undefined;
+  #cursor: Cursor | undefined;
+  /** The live keys, in order, as of the cursor. Replaced, never changed: who goes through them may go on. */
+  #keys: readonly string[] = [];
+  readonly #invalid = new Map<string, EventValueError>();
+
+  constructor(source: Source, decode: Decode<T>, onEmpty: (image: Image<T>) => void) {
+    this.#source = source;
+    this.decode = decode;
+    this.#onEmpty = onEmpty;
+    this.feed = source.enter();
+    this.#watcher = watchReady(this.feed, decode);
+  }
+
+  enter(): void {
+    this.#users++;
+  }
+
+  leave(): void {
+    if (--this.#users > 0) return;
+    if (this.#cursor !== undefined) this.feed.readers--;
+    this.#watcher.close();
+    this.#onEmpty(this);
+  }
+
+  /** The feed, for one more watcher. @throws `EV_CLOSED` */
+  openFeed(): Feed {
+    return this.#source.enter();
+  }
+
+  /** Resolves when the maps can be read. Each call tries again after an error. */
+  loaded(): Promise<void> {
+    this.#loading ??= quietly(
+      this.#load().catch((error: unknown) => {
+        this.#loading = undefined;
+        throw error;
+      }),
+    );
+    return this.#loading;
+  }
+
+  async #load(): Promise<void> {
+    const cursor = await this.#watcher.get();
+    // Decoded by now, so what follows takes little time; but a merge may have begun since.
+    this.feed.readers++;
+    while (this.feed.log.merging) await fresh(this.openFeed(), undefined);
+    this.#cursor = cursor;
+  }
+
+  entry(key: string): LogEntry | undefined {
+    return isRawKey(key) ? undefined : this.feed.log.get(key);
+  }
+
+  get keys(): readonly string[] {
+    this.#sync();
+    return this.#keys;
+  }
+
+  get invalid(): ReadonlyMap<string, EventValueError> {
+    this.#sync();
+    return this.#invalid;
+  }
+
+  get size(): number {
+    this.#sync();
+    return this.feed.log.size - this.#invalid.size;
+  }
+
+  /** Takes in what has changed since it last did. */
+  #sync(): void {
+    const changes = (this.#cursor as Cursor).batch();
+    if (changes.length === 0) return;
+    for (const entry of changes) {
+      const key = textOf(entry);
+      const result = entry.live ? decoded(entry, this.decode) : undefined;
+      if (result !== undefined && "error" in result) this.#invalid.set(key, result.error);
+      else this.#invalid.delete(key);
+    }
+    this.#keys = mergeKeys(this.#keys, changes);
+  }
+}
+
+/** The sorted keys with those of `changes` that are live, and without the others. */
+function mergeKeys(keys: readonly string[], changes: LogEntry[]): readonly string[] {
+  changes.sort((a, b) => compareKeys(a.key, b.key));
+  const merged: string[] = [];
+  let i = 0;
+  for (const { key, live } of changes) {
+    while (i < keys.length && compareKeys(keys[i] as string, key) < 0) merged.push(keys[i++] as string);
+    if (keys[i] === key) i++;
+    if (live && !isRawKey(key)) merged.push(key);
+  }
+  while (i < keys.length) merged.push(keys[i++] as string);
+  return merged;
+}
+
+function textOf({ key }: LogEntry): string {
+  return isRawKey(key) ? rawKeyText(key) : key;
+}
+
+class StoredLiveMap<T> implements LiveMap<T> {
+  declare [Symbol.dispose]: () => void;
+  readonly [Symbol.toStringTag]: string = "LiveMap";
+  #image: Image<T> | undefined;
+  readonly #watchers = new Set<Watcher<Batch<T>>>();
+  /** Ends what waits for a revision. */
+  readonly #closing = new AbortController();
+
+  static {
+    disposable(StoredLiveMap.prototype);
+  }
+
+  /** The image counts this map as a user already. */
+  constructor(image: Image<T>) {
+    this.#image = image;
+  }
+
+  get #open(): Image<T> {
+    if (this.#image === undefined) throw closed();
+    return this.#image;
+  }
+
+  get revision(): number {
+    return this.#open.feed.log.revision;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  get invalid(): ReadonlyMap<string, EventValueError> {
+    return this.#open.invalid;
+  }
+
+  has(key: string): boolean {
+    const image = this.#open;
+    const entry = image.entry(key);
+    return entry !== undefined && "value" in decoded(entry, image.decode);
+  }
+
+  get(key: string): T | undefined {
+    const image = this.#open;
+    const entry = image.entry(key);
+    if (entry === undefined) return undefined;
+    const result = decoded(entry, image.decode);
+    return "value" in result ? result.value : undefined;
+  }
+
+  *entries(): MapIterator<[string, T]> {
+    const image = this.#open;
+    for (const key of image.keys) {
+      const entry = image.entry(key);
+      if (entry === undefined) continue;
+      const result = decoded(entry, image.decode);
+      if ("value" in result) yield [key, result.value];
+    }
+    return undefined;
+  }
+
+  *keys(): MapIterator<string> {
+    for (const [key] of this.entries()) yield key;
+    return undefined;
+  }
+
+  *values(): MapIterator<T> {
+    for (const [, value] of this.entries()) yield value;
+    return undefined;
+  }
+
+  [Symbol.iterator](): MapIterator<[string, T]> {
+    return this.entries();
+  }
+
+  forEach(call: (value: T, key: string, map: ReadonlyMap<string, T>) => void, thisArg?: unknown): void {
+    for (const [key, value] of this.entries()) call.call(thisArg, value, key, this);
+  }
+
+  snapshot(): ReadonlyMap<string, T> {
+    return new Map(this.entries());
+  }
+
+  atLeast(revision: number, options?: CallOptions): Promise<this> {
+    checkRevision(revision, "atLeast(): revision");
+    checkOptions(options, { signal: "AbortSignal" }, "atLeast()");
+    return quietly(this.#reach(revision, options?.signal));
+  }
+
+  async #reach(revision: number, signal: AbortSignal | undefined): Promise<this> {
+    signal?.throwIfAborted();
+    const { log } = this.#open.feed;
+    if (log.revision >= revision) return this;
+    const { rewinds } = log;
+    for (const backoff = new Backoff(20, 1000); ;) {
+      await this.#unlessClosed(fresh(this.#open.openFeed(), signal));
+      // What came of a revision of the history before is not known, even where this one has such a revision.
+      if (log.rewinds !== rewinds) throw unreachable(revision, log.revision);
+      if (log.revision >= revision) return this;
+      // What was written before the call is there, unless it was written before the store was restored.
+      if (rewinds > 0) throw unreachable(revision, log.revision);
+      // A revision that is to come: nobody can know it, but who guesses is told when it has.
+      await this.#unlessClosed(backoff.wait(signal ?? this.#closing.signal));
+    }
+  }
+
+  #unlessClosed<R>(promise: Promise<R>): Promise<R> {
+    return abortable(promise, this.#closing.signal);
+  }
+
+  watch(options?: WatchOptions): Watcher<Batch<T>> {
+    checkWatchOptions(options);
+    const image = this.#open;
+    const watcher = watchBatches(image.openFeed(), image.decode, options, (closed) => this.#watchers.delete(closed));
+    this.#watchers.add(watcher);
+    return watcher;
+  }
+
+  close(): void {
+    const image = this.#image;
+    if (image === undefined) return;
+    this.#image = undefined;
+    this.#closing.abort(closed());
+    for (const watcher of this.#watchers) watcher.close();
+    image.leave();
+  }
+}
+
+function unreachable(revision: number, current: number): EventValueError {
+  const message = `revision ${revision} is not to be had: the store was restored and is at ${current}`;
+  return errorOf("EV_UNAVAILABLE", message, { maybeApplied: false });
+}

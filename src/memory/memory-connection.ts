@@ -1,0 +1,91 @@
+/** A keyspace's side of a `MemoryStore`: its feeds, its leases, its status. */
+import { EventValueError } from "../errors.ts";
+import type { Lease, Status } from "../keyspace.ts";
+import type { Commit, Extent, Outcome, Source, Store } from "../keyspace/store.ts";
+import type { StoredKey } from "../range/conflating-log.ts";
+import { MemoryFeed } from "./memory-feed.ts";
+import { MemoryLease } from "./memory-lease.ts";
+import type { MemoryStore } from "./memory-store.ts";
+import { MemoryValue } from "./memory-value.ts";
+
+export class MemoryConnection implements Store {
+  readonly store: MemoryStore;
+  readonly status: MemoryValue<Status, never>;
+  protected readonly feeds: Set<MemoryFeed> = new Set();
+  protected readonly leases: Set<MemoryLease> = new Set();
+  readonly #closing = new AbortController();
+  readonly #unfollow: () => void;
+
+  constructor(store: MemoryStore) {
+    this.store = store;
+    this.status = new MemoryValue<Status>({ initial: { state: "live", revision: store.revision } });
+    this.#unfollow = store.follow({ range: "" }, { changed: (_, revision) => this.saw(revision) });
+  }
+
+  get closed(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  source(extent: Extent): Source {
+    let feed: MemoryFeed | undefined;
+    return {
+      enter: () => {
+        this.closed.throwIfAborted();
+        if (feed === undefined) {
+          feed = this.open(extent, (left) => {
+            this.feeds.delete(left);
+            feed = undefined;
+          });
+          this.feeds.add(feed);
+        }
+        return feed.entered();
+      },
+      read: (signal) => this.read(extent, signal),
+    };
+  }
+
+  // What follows is asynchronous as with a store that is elsewhere: what is refused rejects.
+
+  async read(extent: Extent, signal: AbortSignal | undefined): Promise<{ revision: number; keys: StoredKey[] }> {
+    this.#check(signal);
+    return { revision: this.store.revision, keys: this.store.read(extent) };
+  }
+
+  async commit(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
+    this.#check(signal);
+    return this.store.commit(commit);
+  }
+
+  async grant(ttlMs: number, signal: AbortSignal | undefined): Promise<Lease> {
+    this.#check(signal);
+    const lease = new MemoryLease(this.store, Math.ceil(ttlMs / 1000) * 1000, (ended) => this.leases.delete(ended));
+    this.leases.add(lease);
+    return lease;
+  }
+
+  /** Ends all that was opened. The store goes on. */
+  async close(): Promise<void> {
+    if (this.closed.aborted) return;
+    this.#closing.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
+    this.#unfollow();
+    this.status.set({ state: "closed" });
+    this.status.close();
+    for (const feed of this.feeds) feed.end();
+    await Promise.all([...this.leases].map((lease) => lease.close()));
+  }
+
+  /** Makes the feed of an extent, for its first watcher. */
+  protected open(extent: Extent, onEmpty: (feed: MemoryFeed) => void): MemoryFeed {
+    return new MemoryFeed(this.store, extent, onEmpty);
+  }
+
+  /** The store has reached this revision. */
+  protected saw(revision: number): void {
+    this.status.set({ state: "live", revision });
+  }
+
+  #check(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted();
+    this.closed.throwIfAborted();
+  }
+}

@@ -59,7 +59,7 @@ export function ifRevision<T>(keyValue: KeyValue<T, unknown>, revision: number):
   return new Step("ifRevision", target, { key: target.key, revision });
 }
 
-/** What a transaction of `writer`'s keyspace does. @throws `TypeError`, `RangeError` for what it cannot consist of */
+/** What a transaction of `writer`'s keyspace does. @throws `TypeError`, `RangeError` for what it cannot consist of @internal */
 export function commitOf(operations: readonly TransactionOperation[], writer: Writer): Commit {
   if (!Array.isArray(operations)) throw mustBe("transaction(): operations", "an array", operations);
   const changes: Change[] = [];

@@ -7,17 +7,20 @@ import { MemoryFeed } from "./memory-feed.ts";
 import { MemoryLease } from "./memory-lease.ts";
 import type { MemoryStore } from "./memory-store.ts";
 import { MemoryValue } from "./memory-value.ts";
+import type { Namespace } from "./namespace.ts";
 
 export class MemoryConnection implements Store {
   readonly store: MemoryStore;
+  protected readonly names: Namespace;
   readonly status: MemoryValue<Status, never>;
   protected readonly feeds: Set<MemoryFeed> = new Set();
   protected readonly leases: Set<MemoryLease> = new Set();
   readonly #closing = new AbortController();
   readonly #unfollow: () => void;
 
-  constructor(store: MemoryStore) {
+  constructor(store: MemoryStore, names: Namespace) {
     this.store = store;
+    this.names = names;
     this.status = new MemoryValue<Status>({ initial: { state: "live", revision: store.revision } });
     this.#unfollow = store.follow({ range: "" }, { changed: (_, revision) => this.saw(revision) });
   }
@@ -48,12 +51,13 @@ export class MemoryConnection implements Store {
 
   async read(extent: Extent, signal: AbortSignal | undefined): Promise<{ revision: number; keys: StoredKey[] }> {
     this.#check(signal);
-    return { revision: this.store.revision, keys: this.store.read(extent) };
+    const keys = this.store.read(this.names.extent(extent)).map((key) => this.names.stored(key));
+    return { revision: this.store.revision, keys };
   }
 
   async commit(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
     this.#check(signal);
-    return this.store.commit(commit);
+    return this.names.outcome(this.store.commit(this.names.commit(commit)));
   }
 
   async grant(ttlMs: number, signal: AbortSignal | undefined): Promise<Lease> {
@@ -76,7 +80,7 @@ export class MemoryConnection implements Store {
 
   /** Makes the feed of an extent, for its first watcher. */
   protected open(extent: Extent, onEmpty: (feed: MemoryFeed) => void): MemoryFeed {
-    return new MemoryFeed(this.store, extent, onEmpty);
+    return new MemoryFeed(this.store, this.names, extent, onEmpty);
   }
 
   /** The store has reached this revision. */

@@ -4,6 +4,7 @@ import type { Extent } from "../keyspace/store.ts";
 import { ConflatingLog } from "../range/conflating-log.ts";
 import type { Feed } from "../range/feed.ts";
 import type { Follower, Made, MemoryStore } from "./memory-store.ts";
+import type { Namespace } from "./namespace.ts";
 
 export class MemoryFeed implements Feed, Follower {
   readonly log: ConflatingLog = new ConflatingLog();
@@ -12,17 +13,22 @@ export class MemoryFeed implements Feed, Follower {
   freshTo = 0;
   readers = 0;
   readonly #store: MemoryStore;
+  readonly #names: Namespace;
   readonly #unfollow: () => void;
   readonly #onEmpty: (feed: MemoryFeed) => void;
   #watchers = 0;
   /** Whether a read is about to be made. */
   #reading = false;
 
-  constructor(store: MemoryStore, extent: Extent, onEmpty: (feed: MemoryFeed) => void) {
+  /** `extent` is the user's, within the namespace. */
+  constructor(store: MemoryStore, names: Namespace, extent: Extent, onEmpty: (feed: MemoryFeed) => void) {
     this.#store = store;
+    this.#names = names;
     this.#onEmpty = onEmpty;
-    this.log.merge(store.read(extent), store.revision, { rewound: false });
-    this.#unfollow = store.follow(extent, this);
+    const stored = names.extent(extent);
+    const keys = store.read(stored).map((key) => names.stored(key));
+    this.log.merge(keys, store.revision, { rewound: false });
+    this.#unfollow = store.follow(stored, this);
   }
 
   /** One more watcher; each is {@link released} once. */
@@ -60,15 +66,20 @@ export class MemoryFeed implements Feed, Follower {
   }
 
   changed(changes: readonly Made[], revision: number): void {
+    this.apply(changes, revision);
+    this.waiting.wake();
+  }
+
+  protected apply(changes: readonly Made[], revision: number): void {
     const { log } = this;
+    const names = this.#names;
     // The first state may have been read before all were told of what it holds.
     if (revision <= log.revision) return;
     for (const change of changes) {
-      if (change.type === "delete") log.delete(change.key, revision);
-      else log.put(change.stored.key, change.stored.bytes, revision, change.stored.createRevision);
+      if (change.type === "delete") log.delete(names.key(change.key), revision);
+      else log.put(names.key(change.stored.key), change.stored.bytes, revision, change.stored.createRevision);
     }
     log.settle(revision);
-    this.waiting.wake();
   }
 
   /** The log is as fresh as the store from here on. */

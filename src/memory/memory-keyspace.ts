@@ -5,11 +5,14 @@ import { StoreKeyspace } from "../keyspace/store-keyspace.ts";
 import type { Watchable, Watcher, WatchOptions } from "../watchable.ts";
 import { MemoryConnection } from "./memory-connection.ts";
 import { MemoryStore } from "./memory-store.ts";
+import { Namespace } from "./namespace.ts";
 
 /** Options of {@link MemoryKeyspace}. */
 export interface MemoryKeyspaceOptions {
   /** Another one, whose keys this one has too: two clients of one store. @defaultValue none, a store of its own */
   readonly sharing?: MemoryKeyspace | undefined;
+  /** A literal prefix of all keys, put before them and taken off again everywhere. @defaultValue none */
+  readonly namespace?: string | undefined;
 }
 
 /**
@@ -40,19 +43,31 @@ export class MemoryKeyspace extends StoreKeyspace {
     asyncDisposable(MemoryKeyspace.prototype, "close");
   }
 
-  constructor(options?: MemoryKeyspaceOptions) {
-    checkOptions(options, { sharing: "any" }, "new MemoryKeyspace()");
-    const sharing = options?.sharing;
-    if (sharing !== undefined && !(sharing instanceof MemoryKeyspace)) {
-      throw mustBe("sharing", "a MemoryKeyspace", sharing);
-    }
-    const connection = new MemoryConnection(sharing === undefined ? new MemoryStore() : sharing.#connection.store);
+  constructor(options?: MemoryKeyspaceOptions);
+  /** @internal */
+  constructor(connection: MemoryConnection);
+  constructor(given?: MemoryKeyspaceOptions | MemoryConnection) {
+    const connection = given instanceof MemoryConnection ? given : connect(given);
     super(connection);
     this.#connection = connection;
-    this.status = { watch: (watchOptions?: WatchOptions): Watcher<Status> => connection.status.watch(watchOptions) };
+    this.status = { watch: (options?: WatchOptions): Watcher<Status> => connection.status.watch(options) };
+  }
+
+  /** @internal */
+  get store(): MemoryStore {
+    return this.#connection.store;
   }
 
   close(): Promise<void> {
     return this.#connection.close();
   }
+}
+
+function connect(options: MemoryKeyspaceOptions | undefined): MemoryConnection {
+  checkOptions(options, { sharing: "any", namespace: "string" }, "new MemoryKeyspace()");
+  const { sharing, namespace = "" } = options ?? {};
+  if (sharing !== undefined && !(sharing instanceof MemoryKeyspace)) {
+    throw mustBe("sharing", "a MemoryKeyspace", sharing);
+  }
+  return new MemoryConnection(sharing?.store ?? new MemoryStore(), new Namespace(namespace));
 }

@@ -22,7 +22,7 @@ export class MemoryLease implements Lease {
     this.#ttlMs = ttlMs;
     this.#onEnd = onEnd;
     this.id = store.grant(ttlMs, () => this.#lose());
-    this.resume();
+    this.keepAlive();
   }
 
   get lost(): AbortSignal {
@@ -36,15 +36,13 @@ export class MemoryLease implements Lease {
   }
 
   /** Keeps it alive from here on. */
-  resume(): void {
-    this.#cancel = this.#store.clock.after(this.#ttlMs / 3, () => {
-      this.resume();
-      this.#store.keepAlive(this.id);
-    });
+  keepAlive(): void {
+    this.#cancel = this.#store.clock.after(this.#ttlMs / 3, () => this.keepAlive());
+    this.#store.keepAlive(this.id);
   }
 
   /** Keeps it alive no more. */
-  pause(): void {
+  neglect(): void {
     this.#cancel();
   }
 

@@ -153,18 +153,37 @@ class Image<T> {
   }
 }
 
-/** The sorted keys with those of `changes` that are live, and without the others. */
-function mergeKeys(keys: readonly string[], changes: LogEntry[]): readonly string[] {
-  changes.sort((a, b) => compareKeys(a.key, b.key));
-  const merged: string[] = [];
-  let i = 0;
+/** The sorted keys with those of `changes` that are live, and without the others. The same array where that is the same. */
+function mergeKeys(keys: readonly string[], changes: readonly LogEntry[]): readonly string[] {
+  const moved: { readonly key: string; readonly at: number; readonly live: boolean }[] = [];
   for (const { key, live } of changes) {
-    while (i < keys.length && compareKeys(keys[i] as string, key) < 0) merged.push(keys[i++] as string);
-    if (keys[i] === key) i++;
-    if (live && !isRawKey(key)) merged.push(key);
+    if (isRawKey(key)) continue;
+    const at = positionOf(keys, key);
+    if ((keys[at] === key) !== live) moved.push({ key, at, live });
   }
-  while (i < keys.length) merged.push(keys[i++] as string);
+  if (moved.length === 0) return keys;
+  moved.sort((a, b) => a.at - b.at || compareKeys(a.key, b.key));
+  const merged: string[] = [];
+  let next = 0;
+  for (const { key, at, live } of moved) {
+    while (next < at) merged.push(keys[next++] as string);
+    if (live) merged.push(key);
+    else next++;
+  }
+  while (next < keys.length) merged.push(keys[next++] as string);
   return merged;
+}
+
+/** The index of the key, or where it would be. */
+function positionOf(keys: readonly string[], key: string): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareKeys(keys[middle] as string, key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function textOf({ key }: LogEntry): string {

@@ -1,13 +1,9 @@
 /** What the types of `json(schema)` are with the validators that people use; checked by tsc, never run. */
-// oxlint-disable typescript/no-unnecessary-type-parameters -- types are compared by them
 import { type } from "arktype";
 import * as v from "valibot";
 import * as z from "zod";
 import { type Codec, json } from "../../src/index.ts";
-
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-/** Accepts only `true`; where the types differ this is an error. */
-function expectType<_ extends true>(): void {}
+import { type Equal, expectType } from "./expect.ts";
 
 interface Service {
   host: string;

@@ -1,5 +1,4 @@
 /** What type-checks and what does not; checked by tsc, never run. */
-// oxlint-disable typescript/no-unnecessary-type-parameters -- types are compared by them
 import {
   type Codec,
   type Combined,
@@ -29,10 +28,7 @@ import {
   type Watcher,
   type WatchOptions,
 } from "../../src/index.ts";
-
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-/** Accepts only `true`; where the types differ this is an error. */
-function expectType<_ extends true>(): void {}
+import { type Equal, expectType } from "./expect.ts";
 
 interface Animal {
   readonly name: string;

@@ -2,10 +2,13 @@
 import { parseArgs } from "node:util";
 import { parseEndpoints } from "../etcd/endpoint.ts";
 import { mostMs } from "../internal/backoff.ts";
+import type { CommandLine } from "./child.ts";
 import { UsageError } from "./exit.ts";
 
-export type CommandName = "watch" | "get" | "set" | "delete";
-export const commandNames: readonly CommandName[] = ["watch", "get", "set", "delete"];
+export type CommandName = "watch" | "get" | "set" | "delete" | "run" | "lease";
+export const commandNames: readonly CommandName[] = ["watch", "get", "set", "delete", "run", "lease"];
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** How to reach the store. */
 export interface StoreOptions {
@@ -25,9 +28,13 @@ export type ValueSource =
   | { readonly from: "stdin" }
   | { readonly from: "file"; readonly path: string };
 
-interface Command<Name extends CommandName> {
+interface StoreCommand<Name extends CommandName> {
   readonly command: Name;
   readonly store: StoreOptions;
+}
+
+/** A command that is about a key, and tells of it. */
+interface Command<Name extends CommandName> extends StoreCommand<Name> {
   readonly key: string;
   readonly json: boolean;
 }
@@ -54,6 +61,22 @@ export interface SetCommand extends Command<"set">, Timed {
 
 export interface DeleteCommand extends Command<"delete">, Timed {}
 
+export interface RunCommand extends StoreCommand<"run"> {
+  readonly key: string;
+  /** The value to run with; undefined: any. */
+  readonly equals: string | undefined;
+  readonly graceMs: number;
+  readonly commandLine: CommandLine;
+}
+
+export interface LeaseCommand extends StoreCommand<"lease">, Timed {
+  readonly ttlMs: number;
+  /** What to write; no key twice. */
+  readonly puts: ReadonlyArray<{ readonly key: string; readonly value: string }>;
+  readonly graceMs: number;
+  readonly commandLine: CommandLine | undefined;
+}
+
 /** What a command line asks for. */
 export type Invocation =
   | { readonly command: "help"; readonly topic: CommandName | undefined }
@@ -61,7 +84,9 @@ export type Invocation =
   | WatchCommand
   | GetCommand
   | SetCommand
-  | DeleteCommand;
+  | DeleteCommand
+  | RunCommand
+  | LeaseCommand;
 
 const options = {
   store: { type: "string", multiple: true },
@@ -76,27 +101,32 @@ const options = {
   json: { type: "boolean" },
   timeout: { type: "string" },
   file: { type: "string" },
+  when: { type: "string" },
+  equals: { type: "string" },
+  ttl: { type: "string" },
+  put: { type: "string", multiple: true },
+  grace: { type: "string" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean" },
 } as const;
 
 type Values = ReturnType<typeof parse>["values"];
 
-const everyCommand = ["store", "namespace", "user", "cacert", "cert", "key", "server-name", "json"] as const;
+const everyCommand = ["store", "namespace", "user", "cacert", "cert", "key", "server-name"] as const;
 const commandOptions: Readonly<Record<CommandName, readonly (keyof Values)[]>> = {
-  watch: [...everyCommand, "prefix", "base64"],
-  get: [...everyCommand, "prefix", "base64", "timeout"],
-  set: [...everyCommand, "base64", "timeout", "file"],
-  delete: [...everyCommand, "timeout"],
+  watch: [...everyCommand, "json", "prefix", "base64"],
+  get: [...everyCommand, "json", "prefix", "base64", "timeout"],
+  set: [...everyCommand, "json", "base64", "timeout", "file"],
+  delete: [...everyCommand, "json", "timeout"],
+  run: [...everyCommand, "when", "equals", "grace"],
+  lease: [...everyCommand, "ttl", "put", "grace", "timeout"],
 };
 
 const defaultTimeout = "5s";
+const defaultGrace = "10s";
 
 /** Reads the arguments and the environment. @throws {@link UsageError} */
-export function parseCommandLine(
-  args: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): Invocation {
+export function parseCommandLine(args: readonly string[], env: Environment): Invocation {
   // Who asks for help gets it, whatever else is missing or wrong.
   const [first, ...rest] = args;
   const wantsHelp = untilTerminator(args).some((arg) => arg === "--help" || arg === "-h");
@@ -113,6 +143,15 @@ export function parseCommandLine(
     throw new UsageError(`unknown command ${quote(command)}: there are ${commandNames.join(", ")}`);
   for (const name of Object.keys(values) as (keyof Values)[]) {
     if (!commandOptions[command].includes(name)) throw new UsageError(`--${name} does not apply to ${command}`);
+  }
+  if (command === "run" || command === "lease") {
+    // What is behind -- is the command to run, and the last of the positionals.
+    const commandLine = args.slice(untilTerminator(args).length + 1);
+    const unexpected = positionals.slice(1, positionals.length - commandLine.length)[0];
+    if (unexpected !== undefined)
+      throw new UsageError(`${command}: unexpected argument ${quote(unexpected)}; the command to run goes after --`);
+    for (const argument of commandLine) checkText(argument, `${command}: the command to run is not UTF-8 text`);
+    return command === "run" ? runCommand(values, commandLine, env) : leaseCommand(values, commandLine, env);
   }
   if (key === undefined) throw new UsageError(`${command}: missing <key>`);
   if (key === "" && values.prefix !== true) throw new UsageError(`${command}: <key> must not be empty`);
@@ -137,6 +176,44 @@ export function parseCommandLine(
   }
 }
 
+function runCommand(values: Values, commandLine: readonly string[], env: Environment): RunCommand {
+  const { when: key, equals, grace = defaultGrace } = values;
+  if (key === undefined) throw new UsageError("run: missing --when KEY");
+  if (key === "") throw new UsageError("run: the key of --when must not be empty");
+  checkText(key, "run: --when is not UTF-8 text");
+  checkText(equals ?? "", "run: --equals is not UTF-8 text");
+  if (!isCommandLine(commandLine)) throw new UsageError("run: missing the command to run, which goes after --");
+  const graceMs = parseDuration(grace, "--grace");
+  return { command: "run", store: storeOptions(values, env), key, equals, graceMs, commandLine };
+}
+
+function leaseCommand(values: Values, given: readonly string[], env: Environment): LeaseCommand {
+  const { ttl, put = [], grace, timeout = defaultTimeout } = values;
+  if (ttl === undefined) throw new UsageError("lease: missing --ttl TIME");
+  const ttlMs = parseDuration(ttl, "--ttl");
+  if (ttlMs === 0) throw new UsageError("--ttl must be longer than 0");
+  const puts = put.map(parsePut);
+  const twice = puts.find(({ key }, i) => puts.findIndex((other) => other.key === key) !== i);
+  if (twice !== undefined) throw new UsageError(`--put has the key ${quote(twice.key)} twice`);
+  const commandLine = isCommandLine(given) ? given : undefined;
+  if (commandLine === undefined && grace !== undefined)
+    throw new UsageError("--grace needs a command to run, after --");
+  const graceMs = parseDuration(grace ?? defaultGrace, "--grace");
+  const timeoutMs = parseDuration(timeout, "--timeout");
+  return { command: "lease", store: storeOptions(values, env), ttlMs, puts, graceMs, timeoutMs, commandLine };
+}
+
+function parsePut(text: string): { key: string; value: string } {
+  checkText(text, "--put is not UTF-8 text");
+  const end = text.indexOf("=");
+  if (end <= 0) throw new UsageError(`--put must be KEY=VALUE, not ${quote(text)}`);
+  return { key: text.slice(0, end), value: text.slice(end + 1) };
+}
+
+function isCommandLine(args: readonly string[]): args is CommandLine {
+  return args.length > 0;
+}
+
 function parse(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
@@ -154,7 +231,7 @@ function parse(args: readonly string[]) {
   }
 }
 
-function storeOptions(values: Values, env: Readonly<Record<string, string | undefined>>): StoreOptions {
+function storeOptions(values: Values, env: Environment): StoreOptions {
   const { namespace = "", user, cacert, cert, key } = values;
   const serverName = values["server-name"];
   checkText(namespace, "--namespace is not UTF-8 text");
@@ -173,7 +250,7 @@ function storeOptions(values: Values, env: Readonly<Record<string, string | unde
 /** @param tlsOption an option that is given and makes sense with https only */
 function endpoints(
   given: readonly string[] | undefined,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
   tlsOption: string | undefined,
 ): readonly string[] {
   const source = given === undefined ? "EVENT_VALUE_STORE" : "--store";

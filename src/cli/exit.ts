@@ -7,6 +7,7 @@ export const exitCodes = {
   usage: 2,
   absent: 3,
   unavailable: 4,
+  lost: 5,
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

@@ -14,6 +14,8 @@ Usage: event-value watch  [options] <key or prefix/>
        event-value get    [options] <key>
        event-value set    [options] <key> <value>
        event-value delete [options] <key>
+       event-value run    --when KEY [options] -- <command> [arguments]
+       event-value lease  --ttl TIME [options] [-- <command> [arguments]]
 
 Commands:
   watch    show a key, or all keys under a prefix, as they change: a live table
@@ -21,11 +23,14 @@ Commands:
   get      print the value of a key, or list a prefix
   set      store a value
   delete   delete a key
+  run      run a command while a key is there, or has a value; restart it when
+           that changes
+  lease    hold a lease, and keys that are deleted when it ends
 
   event-value <command> --help tells all about a command.
 
 Options:
-  --json              print JSON, one object a line
+  --json              print JSON, one object a line (not run and lease)
   -h, --help          print this
   --version           print the version
 
@@ -33,7 +38,13 @@ Examples:
   export EVENT_VALUE_STORE=http://127.0.0.1:2379
   event-value set services/db '{"host":"db1","port":5432}'
   event-value get services/db
-  event-value watch services/`;
+  event-value watch services/
+  event-value run --when config/limits -- ./server
+  event-value lease --ttl 10s --put services/web=up -- ./server`;
+
+const graceOption = `\
+  --grace TIME        what the command has to end after SIGTERM, before it is
+                      killed (default: 10s)`;
 
 const timeoutOption = `\
   --timeout TIME      give up after this time: 500ms, 5s, 2m; a bare number
@@ -142,6 +153,72 @@ ${timeoutOption}
 
 Examples:
   event-value delete config/limits`,
+
+  run: `\
+event-value run - run a command while a key is there, or has a value
+
+Usage: event-value run --when KEY [options] -- <command> [arguments]
+
+  Runs the command while there is such a key. When its value changes, the
+  command is stopped, and started again when it has ended; of values that change
+  faster than that, only the newest counts. With --equals: runs the command
+  while that is the value. The command has stdin, stdout and stderr, and in its
+  environment:
+    EVENT_VALUE         the value
+    EVENT_VALUE_KEY     the key
+  A value that is not UTF-8, or holds a null character, counts as none.
+
+  To be stopped, the command is sent SIGTERM, and is killed if it has not ended
+  in time. Only the command itself is, not what it has started: a shell should
+  end with exec. A command that ends by itself is started again when the value
+  changes. Why no command runs is told on stderr, and what happens to the
+  connection: connecting, live, stale, each with its cause.
+
+  While the store cannot be reached, the command goes on. Ctrl-C (or SIGTERM)
+  stops the command and ends the program; a second one kills the command.
+
+Options:
+  --when KEY          the key
+  --equals VALUE      run while this is the value (--equals=-5, where it begins
+                      with a dash)
+${graceOption}
+
+Examples:
+  event-value run --when config/limits -- ./server
+  event-value run --when features/report --equals on -- ./report
+  event-value run --when motd -- sh -c 'exec wall "$EVENT_VALUE"'`,
+
+  lease: `\
+event-value lease - hold a lease, and keys that are deleted when it ends
+
+Usage: event-value lease --ttl TIME [options] [-- <command> [arguments]]
+
+  Grants a lease, writes the keys of --put, all at once, and keeps the lease
+  alive. It ends with the program, and the keys are deleted then: at once where
+  the program can still tell the store, and otherwise within the time to live.
+
+  Without a command: prints the lease's id, in decimal, when the keys are
+  written. Ctrl-C ends it.
+
+  With a command: runs it, and ends with its exit code when it has ended. The
+  command has stdin, stdout and stderr, and the lease's id in its environment as
+  EVENT_VALUE_LEASE. Ctrl-C (or SIGTERM) stops it: it is sent SIGTERM, and is
+  killed if it has not ended in time. A second one kills it.
+
+  A lease that is lost, since the store was not reached in time or somebody
+  revoked it, stops the command; the exit code is 5.
+
+Options:
+  --ttl TIME          how long the lease outlives the program, at most: 10s, 2m;
+                      rounded up to seconds; the store may grant more
+  --put KEY=VALUE     a key to write, bound to the lease; may be repeated
+${graceOption}
+${timeoutOption}
+                      to get the lease and write the keys
+
+Examples:
+  event-value lease --ttl 10s --put services/web='{"port":80}' -- ./server
+  event-value lease --ttl 1m --put maintenance="$USER"`,
 };
 
 const connection = `\
@@ -167,8 +244,9 @@ Environment:
 const exits = `\
 Exit codes:
   0    done
-  1    failed: refused by the store, or not to be shown
+  1    failed: refused by the store, not to be shown, or not to be run
   2    the command line is wrong
   3    there is no such key
   4    the store cannot be reached, or did not answer in time
+  5    the lease was lost
   130  interrupted by Ctrl-C (143: by SIGTERM)`;

@@ -2,7 +2,7 @@
  * The process, as commands see it: where to write, and how to end.
  *
  * However the program ends, what it did to the terminal is undone first. Interrupted, it ends at once: nothing waits
- * for the store, whose connections end with the process.
+ * for the store, whose connections end with the process. What has more to do then says so by `untilInterrupted`.
  */
 import { constants } from "node:os";
 import type { ReadStream, WriteStream } from "node:tty";
@@ -14,6 +14,10 @@ export class Program {
   /** What the user has to know if the program is interrupted now. */
   caution: string | undefined;
   readonly #undo = new Set<() => void>();
+  /** What an interrupt aborts instead of ending the program; the reason is the name of the signal. */
+  #interruptible: AbortController | undefined;
+  /** When it was aborted. */
+  #interruptedAt = 0;
 
   constructor() {
     // Who writes is told; without a listener it would be an uncaught exception as well.
@@ -69,8 +73,35 @@ export class Program {
     return exitCode;
   }
 
-  /** Ends the process as `signal` does. */
-  interrupt(signal: "SIGINT" | "SIGTERM" | "SIGHUP"): never {
+  /**
+   * Runs `work`, whose signal an interrupt aborts. When that has settled, the program ends as interrupted; by a second
+   * interrupt it ends at once.
+   */
+  async untilInterrupted<T>(work: (interrupted: AbortSignal) => Promise<T>): Promise<T> {
+    const { signal } = (this.#interruptible = new AbortController());
+    try {
+      const result = await work(signal);
+      if (!signal.aborted) return result;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      if (error !== signal.reason) this.fail(error);
+    } finally {
+      this.#interruptible = undefined;
+    }
+    return this.#die(signal.reason as Interrupt);
+  }
+
+  /** Ends the process as `signal` does, unless something is to be done first. */
+  interrupt(signal: Interrupt): void {
+    const work = this.#interruptible;
+    const now = performance.now();
+    if (work === undefined || (work.signal.aborted && now - this.#interruptedAt > repeatMs)) this.#die(signal);
+    if (work.signal.aborted) return;
+    this.#interruptedAt = now;
+    work.abort(signal);
+  }
+
+  #die(signal: Interrupt): never {
     this.#restore();
     if (this.caution !== undefined) this.note(`interrupted: ${this.caution}`);
     // To exit is to wait for the threads that look up a name or open a file, for many seconds in the worst case.
@@ -95,6 +126,12 @@ export class Program {
     }
   }
 }
+
+/** One Ctrl-C may come twice: npx hands on what the terminal has sent to both. */
+const repeatMs = 500;
+
+/** What interrupts the program. */
+type Interrupt = "SIGINT" | "SIGTERM" | "SIGHUP";
 
 /** What Node calls the resources that keep one of its threads busy. */
 const threaded = /^(GetAddrInfoReqWrap|GetNameInfoReqWrap|FSReq\w*)$/;

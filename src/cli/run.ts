@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { type Invocation, parseCommandLine } from "./args.ts";
 import { remove } from "./commands/delete.ts";
 import { get } from "./commands/get.ts";
+import { lease } from "./commands/lease.ts";
+import { runWhen } from "./commands/run.ts";
 import { set } from "./commands/set.ts";
 import { watch } from "./commands/watch.ts";
 import { exitCodes } from "./exit.ts";
@@ -12,14 +14,13 @@ import type { Program } from "./program.ts";
 /** Does what the arguments ask for; resolves with the exit code. */
 export async function run(program: Program, args: readonly string[]): Promise<number> {
   try {
-    await carryOut(program, parseCommandLine(args, program.env));
-    return exitCodes.ok;
+    return (await carryOut(program, parseCommandLine(args, program.env))) ?? exitCodes.ok;
   } catch (error) {
     return program.fail(error);
   }
 }
 
-function carryOut(program: Program, invocation: Invocation): Promise<void> {
+function carryOut(program: Program, invocation: Invocation): Promise<number | void> {
   switch (invocation.command) {
     case "help":
       return program.print(helpOf(invocation.topic));
@@ -33,6 +34,10 @@ function carryOut(program: Program, invocation: Invocation): Promise<void> {
       return set(program, invocation);
     case "delete":
       return remove(program, invocation);
+    case "run":
+      return runWhen(program, invocation);
+    case "lease":
+      return lease(program, invocation);
     default:
       return invocation satisfies never;
   }

@@ -28,6 +28,8 @@ export interface Call {
   readonly keyspace: Keyspace;
   /** Aborted when the time is up. */
   readonly signal: AbortSignal;
+  /** What follows may take as long as it likes, and is not broken off by the time. */
+  inTime(): void;
 }
 
 /**
@@ -43,13 +45,17 @@ export async function callStore<T>(
   const keyspace = await openStore(program, options);
   const timeout = new AbortController();
   const timer = timeoutMs > 0 ? setTimeout(() => timeout.abort(), timeoutMs) : undefined;
+  const inTime = (): void => {
+    clearTimeout(timer);
+    program.caution = undefined;
+  };
   let last: Status | undefined;
   const watching = (async () => {
     for await (const status of keyspace.status.watch()) last = status;
   })();
   watching.catch(() => {});
   try {
-    return await work({ keyspace, signal: timeout.signal });
+    return await work({ keyspace, signal: timeout.signal, inTime });
   } catch (error) {
     if (!timeout.signal.aborted || error !== timeout.signal.reason) throw error;
     const cause = last !== undefined && "cause" in last ? last.cause : undefined;
@@ -61,8 +67,7 @@ export async function callStore<T>(
       { cause },
     );
   } finally {
-    clearTimeout(timer);
-    program.caution = undefined;
+    inTime();
     await keyspace.close();
   }
 }

@@ -58,6 +58,39 @@ describe("the command line", () => {
     expect(parse("watch k")).toEqual({ command: "watch", store, key: "k", json: false, prefix: false, base64: false });
   });
 
+  test("takes what is behind -- for the command to run", () => {
+    const store = { endpoints: ["http://h1:2379", "http://h2:2379"], namespace: "n/" };
+    expect(parse("run --when k --namespace n/ -- sh -c --when --help --")).toMatchObject({
+      command: "run",
+      store,
+      key: "k",
+      equals: undefined,
+      graceMs: 10_000,
+      commandLine: ["sh", "-c", "--when", "--help", "--"],
+    });
+    expect(parse("run --when k --equals= --grace 0 -- x")).toMatchObject({
+      equals: "",
+      graceMs: 0,
+      commandLine: ["x"],
+    });
+    expect(parse("run --when k --equals=-5 -- x")).toMatchObject({ equals: "-5" });
+    expect(parse("lease --ttl 1.5 --put a=1 --put b=x=y --put c= --namespace n/ -- x -h")).toMatchObject({
+      command: "lease",
+      store,
+      ttlMs: 1500,
+      puts: [
+        { key: "a", value: "1" },
+        { key: "b", value: "x=y" },
+        { key: "c", value: "" },
+      ],
+      graceMs: 10_000,
+      timeoutMs: 5000,
+      commandLine: ["x", "-h"],
+    });
+    expect(parse("lease --ttl 2m --timeout 0 --")).toMatchObject({ timeoutMs: 0, puts: [], commandLine: undefined });
+    expect(parse("run -h -- x")).toEqual({ command: "help", topic: "run" });
+  });
+
   test("takes a key that ends in a slash for a range when watching, and an empty key with --prefix only", () => {
     expect(parse("watch services/")).toMatchObject({ key: "services/", prefix: true });
     expect(parse("watch --prefix serv")).toMatchObject({ key: "serv", prefix: true });
@@ -91,8 +124,8 @@ describe("the command line", () => {
   });
 
   test.each([
-    ["", "missing command: one of watch, get, set, delete"],
-    ["put k v", 'unknown command "put": there are watch, get, set, delete'],
+    ["", "missing command: one of watch, get, set, delete, run, lease"],
+    ["put k v", 'unknown command "put": there are watch, get, set, delete, run, lease'],
     ["get", "get: missing <key>"],
     ["get a b", 'get: unexpected argument "b"'],
     ["set a", "set: missing <value>; - reads it from stdin, --file from a file"],
@@ -117,6 +150,27 @@ describe("the command line", () => {
     ["set a b\ufffd", "set: <value> is not UTF-8 text: use - or --file"],
     ["get a --namespace \ufffd", "--namespace is not UTF-8 text"],
     ["get a --user ", "--user must not be empty"],
+    ["run -- x", "run: missing --when KEY"],
+    ["run --when  -- x", "run: the key of --when must not be empty"],
+    ["run --when k", "run: missing the command to run, which goes after --"],
+    ["run --when k --", "run: missing the command to run, which goes after --"],
+    ["run k --when k -- x", 'run: unexpected argument "k"; the command to run goes after --'],
+    ["run --when k --equals -5 -- x", "--equals needs a value"],
+    ["run --when k\ufffd -- x", "run: --when is not UTF-8 text"],
+    ["run --when k --equals \ufffd -- x", "run: --equals is not UTF-8 text"],
+    ["run --when k -- x \ufffd", "run: the command to run is not UTF-8 text"],
+    ["run --when k --grace x -- x", '--grace must be a time such as 500ms, 5s or 2m, not "x"'],
+    ["run --when k --timeout 5s -- x", "--timeout does not apply to run"],
+    ["run --when k --json -- x", "--json does not apply to run"],
+    ["get k --when k", "--when does not apply to get"],
+    ["lease", "lease: missing --ttl TIME"],
+    ["lease --ttl 0", "--ttl must be longer than 0"],
+    ["lease --ttl 1s --put k", '--put must be KEY=VALUE, not "k"'],
+    ["lease --ttl 1s --put =v", '--put must be KEY=VALUE, not "=v"'],
+    ["lease --ttl 1s --put k=\ufffd", "--put is not UTF-8 text"],
+    ["lease --ttl 1s --put k=1 --put k=2", '--put has the key "k" twice'],
+    ["lease --ttl 1s --grace 5s", "--grace needs a command to run, after --"],
+    ["lease --ttl 1s sleep 5", 'lease: unexpected argument "sleep"; the command to run goes after --'],
   ])("refuses %j", (line, message) => {
     expect(refusal(line === "" ? [] : line.split(" "))).toBe(message);
   });

@@ -69,6 +69,15 @@ export class Built implements Disposable {
   }
 }
 
+/** Whether there is such a process, for whose end somebody waits. */
+export function isRunning(pid: number | undefined): boolean {
+  try {
+    return pid !== undefined && process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 /** A process that runs. */
 export class Running {
   stdout = "";

@@ -450,7 +450,7 @@ describe.concurrent("the program", () => {
 
   test("says what is wrong with its arguments in one line", async () => {
     const usage = (message: string): object => failed(2, `${message} (see event-value --help)`);
-    expect(await built.run([])).toEqual(usage("missing command: one of watch, get, set, delete"));
+    expect(await built.run([])).toEqual(usage("missing command: one of watch, get, set, delete, run, lease"));
     expect(await built.run(["get", "k", "--frobnicate"])).toEqual(
       usage("unknown option --frobnicate; an argument that begins with a dash goes after --"),
     );

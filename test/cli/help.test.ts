@@ -3,12 +3,14 @@ import { commandNames } from "../../src/cli/args.ts";
 import { exitCodes } from "../../src/cli/exit.ts";
 import { helpOf } from "../../src/cli/help.ts";
 
-const everywhere = ["--store", "--namespace", "--user", "--cacert", "--cert", "--key", "--server-name", "--json"];
+const everywhere = ["--store", "--namespace", "--user", "--cacert", "--cert", "--key", "--server-name"];
 const own = {
-  watch: ["--prefix", "--base64"],
-  get: ["--prefix", "--base64", "--timeout"],
-  set: ["--base64", "--timeout", "--file"],
-  delete: ["--timeout"],
+  watch: ["--json", "--prefix", "--base64"],
+  get: ["--json", "--prefix", "--base64", "--timeout"],
+  set: ["--json", "--base64", "--timeout", "--file"],
+  delete: ["--json", "--timeout"],
+  run: ["--when", "--equals", "--grace"],
+  lease: ["--ttl", "--put", "--grace", "--timeout"],
 };
 
 test.each(commandNames)("the help of %s tells of all its options and of no other", (command) => {

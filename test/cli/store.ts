@@ -35,6 +35,33 @@ export class Store {
     return kvs?.[0] === undefined ? undefined : Buffer.from(kvs[0].value ?? "", "base64");
   }
 
+  /** The revisions in which keys were last changed, each once. */
+  async revisionsOf(keys: readonly string[]): Promise<number[]> {
+    const answers = await Promise.all(keys.map((key) => this.etcd.call("/v3/kv/range", { key: base64(key) })));
+    return [
+      ...new Set((answers as { kvs: { mod_revision: string }[] }[]).map(({ kvs }) => Number(kvs[0]?.mod_revision))),
+    ];
+  }
+
+  /** Grants a lease that nobody keeps alive. */
+  async grant(seconds: number): Promise<string> {
+    const { ID } = (await this.etcd.call("/v3/lease/grant", { TTL: seconds })) as { ID: string };
+    return ID;
+  }
+
+  /** What is left of a lease's time to live, negative where there is no such lease, and all of it, in seconds. */
+  async lease(id: string): Promise<{ left: number; granted: number }> {
+    const { TTL = 0, grantedTTL } = (await this.etcd.call("/v3/lease/timetolive", { ID: id })) as {
+      TTL?: string;
+      grantedTTL: string;
+    };
+    return { left: Number(TTL), granted: Number(grantedTTL) };
+  }
+
+  async revoke(id: string): Promise<void> {
+    await this.etcd.call("/v3/lease/revoke", { ID: id });
+  }
+
   /**
    * Users, each with the password `NAME's` and what it may do with keys that begin with `NAME/`; beside them `root`.
    * From then on everybody has to say who they are.

@@ -47,6 +47,8 @@ class Terminal {
     const state = `echo "code $?, $(stty -a | grep -ow -e '-\\{0,1\\}echo') $(stty -a | grep -ow -e '-\\{0,1\\}isig')"`;
     const command = [process.execPath, built.main, ...args];
     const script = [
+      // Ctrl-C is for the program; the shell goes on.
+      "trap : INT",
       `stty cols ${columns} rows ${rows}`,
       `tty > ${this.#name}`,
       ...(jobs ? ["set -m"] : []),
@@ -217,6 +219,27 @@ describe.skipIf(!usable)("on a terminal", () => {
     await store.put("get/k", "a\tb\nc\x1b[31m");
     const terminal = new Terminal(["get", "get/k"]);
     expect(await terminal.running.ended).toMatchObject({ stdout: "a\tb\r\nc\\x1b[31m\r\ncode 0, echo isig\r\n" });
+  });
+
+  test("the command of run reads from it and writes to it, and Ctrl-C ends both", async () => {
+    await store.put("run/k", "v");
+    const terminal = new Terminal(["run", "--when", "run/k", "--", "sh", "-c", "read a; echo got $a; exec sleep 1000"]);
+    await terminal.shows("^event-value: live$");
+    terminal.running.type("typed\r");
+    await terminal.shows("^got typed$");
+    terminal.running.type("\x03");
+    expect(await terminal.end()).toBe("^Ccode 130, echo isig");
+  });
+
+  test("Ctrl-C ends lease, whose keys are gone when the prompt is back", async () => {
+    for (const command of [[], ["--", "sleep", "1000"]]) {
+      const terminal = new Terminal(["lease", "--ttl", "60s", "--put", "lease/k=v", ...command]);
+      await terminal.shows("^(event-value: holding lease )?\\d+$");
+      expect(await store.get("lease/k")).toEqual(Buffer.from("v"));
+      terminal.running.type("\x03");
+      expect(await terminal.end()).toBe("^Ccode 130, echo isig");
+      expect(await store.get("lease/k")).toBeUndefined();
+    }
   });
 
   describe("where etcd has users", () => {

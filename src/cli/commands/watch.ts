@@ -1,13 +1,13 @@
 /** `event-value watch`: a live table on a terminal, one JSON object a line elsewhere. */
 import { setTimeout as delay } from "node:timers/promises";
 import { bytes } from "../../codec.ts";
-import type { Keyspace, RangeSelector, RangeWatcher, Status } from "../../keyspace.ts";
+import type { Keyspace, RangeSelector, RangeWatcher } from "../../keyspace.ts";
 import type { WatchCommand } from "../args.ts";
-import { explain } from "../explain.ts";
 import { listen, suspend } from "../keyboard.ts";
 import { paintFor } from "../paint.ts";
 import type { Program } from "../program.ts";
 import { Screen } from "../screen.ts";
+import { followStatus, statusNotes } from "../status-notes.ts";
 import { openStore } from "../store.ts";
 import { LiveTable } from "../table.ts";
 import { changeLine, inPieces } from "../values.ts";
@@ -40,34 +40,6 @@ async function writeLines(
   })();
   await Promise.race([changes, statuses]);
 }
-
-/**
- * Notes each change of the status once, and each cause why there is no connection. Not at once: what passes by itself
- * is not worth a line, and what is going to end the program has a line of its own.
- */
-function statusNotes(program: Program): (status: Status) => void {
-  /** What was noted since the last change of the state. */
-  const noted = new Set<string>();
-  let newest: Status;
-  let state: Status["state"] = "connecting";
-  let timer: NodeJS.Timeout | undefined;
-  const note = (): void => {
-    timer = undefined;
-    if (newest.state !== state) noted.clear();
-    state = newest.state;
-    const cause = "cause" in newest && newest.cause !== undefined ? `: ${explain(newest.cause)}` : "";
-    const line = `${state}${cause}`;
-    if (line === "connecting" || noted.has(line)) return;
-    noted.add(line);
-    program.note(line);
-  };
-  return (status) => {
-    newest = status;
-    timer ??= setTimeout(note, settleMs);
-  };
-}
-
-const settleMs = 200;
 
 async function showTable(
   program: Program,
@@ -125,8 +97,3 @@ async function showTable(
 }
 
 const frameMs = 40;
-
-async function followStatus(keyspace: Keyspace, tell: (status: Status) => void): Promise<never> {
-  for await (const status of keyspace.status.watch()) tell(status);
-  throw new Error("the keyspace was closed");
-}

@@ -153,6 +153,51 @@ describe("what is wrong", () => {
     }
   });
 
+  /** What the judge says of a live map in which this was seen. */
+  function passed(passes: readonly { revision: number; values: Record<string, string> }[]): readonly string[] {
+    const judge = new Judge(known());
+    judge.take({ what: "opened", watcher: 1, keyspace: 0, how: "live", start: "", end: "~" });
+    for (const pass of passes) judge.take({ what: "passed", watcher: 1, ...pass });
+    judge.finish();
+    return judge.violations;
+  }
+
+  test("a live map is a state of the store, and the next one is none before", () => {
+    const at11 = { revision: 11, values: { a: "2", b: "1" } };
+    expect(passed([{ revision: 10, values: { a: "1" } }, at11, { revision: 12, values: { a: "2" } }])).toEqual([]);
+    for (const wrong of [
+      [{ revision: 11, values: { a: "2" } }],
+      [{ revision: 11, values: { a: "1", b: "1" } }],
+      [{ revision: 10, values: { a: "1", b: "1" } }],
+      [at11, { revision: 10, values: { a: "1" } }],
+      [{ revision: 99, values: { a: "7" } }],
+    ]) {
+      expect(passed(wrong).join(), JSON.stringify(wrong)).toContain("whole: a pass at");
+    }
+  });
+
+  test("what the library says of its writes is so, and none is made twice", () => {
+    const history = known();
+    for (const [at, value] of [
+      [15, "0.1"],
+      [16, "0.1,0.2"],
+      [17, "0.2"],
+    ] as const) {
+      history.append(at, [{ key: "own", at, held: { value: `${value}/9`, created: 15 } }]);
+    }
+    const said = (name: string, outcome: "made" | "refused" | "unclear", revision?: number): string => {
+      const judge = new Judge(history);
+      judge.take({ what: "wrote", keyspace: 0, name, keys: ["own"], outcome, ...(revision && { revision }) });
+      judge.judgeWrites();
+      return judge.violations.join();
+    };
+    expect(said("0.1", "made", 15) + said("0.1", "unclear") + said("0.3", "unclear") + said("0.3", "refused")).toBe("");
+    expect(said("0.1", "made", 16)).toContain("once: write 0.1 of keyspace 0 is said to be made at 16, and was at 15");
+    expect(said("0.3", "made", 15)).toContain("and was at none");
+    expect(said("0.1", "refused")).toContain("is said to be in conflict, and was made at 15");
+    expect(said("0.2", "unclear")).toContain("was made 2 times: own at 16, 17");
+  });
+
   test("a get that fails is told", () => {
     const judge = new Judge(known());
     judge.take({ what: "opened", watcher: 1, keyspace: 0, how: "batches", start: "", end: "~" });

@@ -12,7 +12,7 @@ export interface Held {
 }
 
 /** A change of a key at a revision; `held` is undefined where it was deleted. */
-interface Version {
+export interface Version {
   readonly at: number;
   readonly held: Held | undefined;
 }
@@ -145,6 +145,11 @@ export class StoreHistory {
       }
     }
     return undefined;
+  }
+
+  /** All that was ever written to `key`, oldest first; of what an era began with, the newest. */
+  versionsOf(era: number, key: string): readonly Version[] {
+    return this.#eras[era]?.versions.get(key) ?? [];
   }
 
   /** All keys that ever were. */

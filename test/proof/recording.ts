@@ -1,5 +1,8 @@
 /** What is recorded of a round: a line of JSON for each thing that a watcher was told, in the order it was told. */
 
+/** What the keys begin with that the library writes. */
+export const own = "own/";
+
 /** A change of a key, small enough to be written by the million. */
 export type Change =
   | {
@@ -40,6 +43,32 @@ export interface Told {
   readonly value: string | null;
 }
 
+/** A pass over a live map, in which nothing was awaited. */
+export interface Passed {
+  readonly what: "passed";
+  readonly watcher: number;
+  /** The map's. */
+  readonly revision: number;
+  readonly values: { readonly [key: string]: string };
+}
+
+/** What came of a write by the library. Each has a name of its own, which the value that it wrote ends with. */
+export interface Wrote {
+  readonly what: "wrote";
+  readonly keyspace: number;
+  readonly name: string;
+  readonly keys: readonly string[];
+  /** What the library says: it was made, or not, or that cannot be told. */
+  readonly outcome: "made" | "refused" | "unclear";
+  /** Of a write that was made. */
+  readonly revision?: number;
+}
+
+/** No write of the library is under way, nor will one be until it is told to go on. */
+export interface Rests {
+  readonly what: "rests";
+}
+
 export interface Closed {
   readonly what: "closed";
   readonly watcher: number;
@@ -68,12 +97,13 @@ export interface Measured {
   readonly watches: number;
 }
 
-export type Recorded = Opened | Delivered | Told | Closed | Failed | StatusChanged | Measured;
+export type Recorded = Opened | Delivered | Told | Passed | Wrote | Rests | Closed | Failed | StatusChanged | Measured;
 
 /** What the process that watches is told to do, a line of JSON each. */
 export type Command =
   | { readonly do: "measure" }
   | { readonly do: "calm"; readonly calm: boolean }
+  | { readonly do: "write"; readonly write: boolean }
   | { readonly do: "finish" };
 
 /** How a keyspace is opened: by its defaults, or with times that are short. */

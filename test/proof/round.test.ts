@@ -15,6 +15,9 @@ describe.skipIf(!etcdAvailable)(`a cluster, watchers and a nemesis (seed ${seed}
       // A round in which nothing happens proves nothing.
       expect(result.writes).toBeGreaterThan(500);
       expect(result.deliveries).toBeGreaterThan(10 * result.writes);
+      expect(result.written.made).toBeGreaterThan(100);
+      expect(result.written.refused).toBeGreaterThan(0);
+      expect(result.written.unclear).toBeGreaterThan(0);
     } catch (error) {
       console.error(lines.join("\n"));
       throw error;

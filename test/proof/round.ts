@@ -39,6 +39,8 @@ export interface RoundResult {
   readonly deliveries: number;
   readonly struck: ReadonlyMap<string, number>;
   readonly writes: number;
+  /** How many writes of the library were judged, by what it said of them. */
+  readonly written: Judge["written"];
 }
 
 /** A keyspace finds out what is wrong the sooner, the more faults a round can have. One has the defaults, as users do. */
@@ -92,6 +94,8 @@ class Running {
   readonly #status: { state: string; at: number }[] = [];
   readonly #measured: Measured[] = [];
   #died = false;
+  /** Called when no write of the library is under way. */
+  #rests: () => void = () => {};
 
   constructor(world: World, judge: Judge, options: RoundOptions) {
     this.#world = world;
@@ -105,6 +109,7 @@ class Running {
   take(recorded: Recorded): void {
     if (recorded.what === "status") this.#status[recorded.keyspace] = recorded;
     else if (recorded.what === "measured") this.#measured.push(recorded);
+    else if (recorded.what === "rests") this.#rests();
     else this.#judge.take(recorded);
   }
 
@@ -121,8 +126,10 @@ class Running {
     const telling = setInterval(() => this.#tell(), 60_000);
     try {
       world.writers.start(Array.from({ length: 3 }, (_, i) => new Random(seed + i)));
+      subject.tell({ do: "write", write: true });
       await this.#disturb(subject);
       await this.#settle(subject);
+      await this.#rest(subject);
       await world.writers.pause();
       await this.#converge(subject);
       await this.#count(subject);
@@ -137,9 +144,9 @@ class Running {
     }
     this.#judge.finish();
     this.#tell();
-    const { violations, judged } = this.#judge;
+    const { violations, judged, written } = this.#judge;
     const writes = world.writers.answered;
-    return { version: world.version, violations, deliveries: judged, struck: this.#struck, writes };
+    return { version: world.version, violations, deliveries: judged, struck: this.#struck, writes, written };
   }
 
   /** How far it is. */
@@ -148,6 +155,8 @@ class Running {
     const held = Math.round((this.#measured.at(-1)?.bytes ?? 0) / (1 << 20));
     const { answered } = this.#world.writers;
     this.#log(`${judged} deliveries of ${answered} writes judged, ${violations.length} violations, ${held} MB held`);
+    const { made, refused, unclear } = this.#judge.written;
+    this.#log(`of writes by the library ${made} were made, ${refused} refused, ${unclear} are unclear`);
   }
 
   /** Faults, until the time is over and each has struck, or something is broken. */
@@ -176,7 +185,10 @@ class Running {
     const harms: Harm[] = [];
     if (fault.alone === true) await this.#world.healthy();
     const isLife = lifeFaults.includes(fault);
-    if (isLife) this.#judge.held = true;
+    if (isLife) {
+      await this.#rest(subject);
+      this.#judge.held = true;
+    }
     harms.push(await this.#inflict(fault));
     const since = now();
     if (isLife) {
@@ -184,6 +196,7 @@ class Running {
       // Whoever has not noticed when the store overtakes what it was could not tell.
       await this.#converge(subject);
       this.#world.writers.start(Array.from({ length: 3 }, () => new Random(random.below(2 ** 31))));
+      subject.tell({ do: "write", write: true });
     } else if (fault.alone !== true && random.below(3) === 0) {
       const others = this.#faults.filter((candidate) => candidate.alone !== true && candidate !== fault);
       try {
@@ -228,22 +241,35 @@ class Running {
     subject.tell({ do: "measure" });
   }
 
+  /** Ends the writes of the library, and holds what it said of them against the history. */
+  async #rest(subject: SubjectProcess): Promise<void> {
+    const resting = new Promise<void>((resolve) => (this.#rests = resolve));
+    subject.tell({ do: "write", write: false });
+    await Promise.race([resting, subject.ended]);
+    const { revision } = await this.#world.oracle.read();
+    await this.#world.oracle.knows(revision);
+    this.#judge.judgeWrites();
+  }
+
   /** Resolves when every watcher knows the state there is. */
   async #converge(subject: SubjectProcess): Promise<void> {
     subject.tell({ do: "calm", calm: true });
-    const { revision, state } = await this.#world.oracle.read();
-    await this.#world.oracle.knows(revision);
     const since = now();
     for (;;) {
+      // A write that was given up may come to the store late.
+      const { revision, state } = await this.#world.oracle.read();
+      await this.#world.oracle.knows(revision);
       this.#judge.judge();
       const behind = this.#judge.behind(state);
-      if (behind === undefined) break;
+      if (behind === undefined) {
+        this.#log(`  all know revision ${revision} after ${Math.round(now() - since)} ms`);
+        break;
+      }
       if (this.#died || this.#judge.violations.length > 0) return;
       if (now() - since > convergeMs) throw notConverged(behind.view, behind.what, convergeMs);
       await delay(20);
     }
     this.#judge.converged();
-    this.#log(`  all know revision ${revision} after ${Math.round(now() - since)} ms`);
     subject.tell({ do: "calm", calm: false });
   }
 

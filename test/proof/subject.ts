@@ -12,6 +12,7 @@ import { isEventValueError, text, type Watcher } from "../../src/index.ts";
 import { EtcdKeyspace } from "../../src/etcd/index.ts";
 import type { Batch, KeyRange, KeyUpdate, KeyValue, RangeSelector, RangeWatcher } from "../../src/keyspace.ts";
 import { Random } from "../support/seed.ts";
+import { LibraryWriter } from "./library-writer.ts";
 import { type Change, type Command, now, type Recorded, short, type Subject } from "./recording.ts";
 
 const { seed, namespace, auth, keyspaces } = JSON.parse(process.argv[2]!) as Subject;
@@ -174,6 +175,32 @@ async function comeAndGo(
   }
 }
 
+/** A live map: what it tells, and what it is at any moment. */
+async function live(keyspace: number, range: KeyRange<string>, keys: (typeof ranges)[number], random: Random) {
+  const map = await range.live({ signal: finish.signal });
+  await watching(keyspace, "live", map, keys, async (watcher, id) => {
+    let last = "";
+    const pass = (): void => {
+      const { revision } = map;
+      const values = Object.fromEntries([...map].map(([key, value]) => [key, short(value)]));
+      const line = JSON.stringify([revision, values]);
+      if (line !== last) record({ what: "passed", watcher: id, revision, values });
+      last = line;
+    };
+    void (async () => {
+      for (; !finish.signal.aborted; await delay(random.below(50))) pass();
+    })();
+    for (;;) {
+      const asked = now();
+      const { type, revision, changes } = await watcher.get();
+      record({ what: "delivered", watcher: id, asked, changes: changes.map(small), batch: { type, revision } });
+      if (map.revision < revision) throw new Error(`the map is at ${map.revision}, behind its batch of ${revision}`);
+      pass();
+      await pause(random, 30);
+    }
+  });
+}
+
 /** The values of a key, as most users take them. */
 function values(ms: number, random: Random) {
   return async (watcher: Watcher<string | undefined>, id: number): Promise<void> => {
@@ -200,6 +227,7 @@ const opened = keyspaces.map((setting, at) => {
     if (i < 2) void comeAndGo(at, range, keys, random());
   }
   void comeAndGo(at, keyspace.range("", text), ranges[0]!, random());
+  for (const i of [0, 1]) void live(at, keyspace.range(selectors[i]!, text), ranges[i]!, random());
   for (const key of single) {
     const keys = { start: key, end: `${key}\0` };
     const value: KeyValue<string, never> = keyspace.value(key, text, { default: "absent" });
@@ -215,12 +243,18 @@ const opened = keyspaces.map((setting, at) => {
   })().catch(() => {});
   return keyspace;
 });
+const writers = opened.map(
+  (keyspace, at) => new LibraryWriter(at, keyspace, new Random(seed + 7919 * (at + 1)), record),
+);
 
 const commands = createInterface({ input: process.stdin });
 commands.on("line", (line) => {
   const command = JSON.parse(line) as Command;
   if (command.do === "calm") ({ calm } = command);
-  else if (command.do === "measure") {
+  else if (command.do === "write" && command.write) for (const writer of writers) writer.start();
+  else if (command.do === "write") {
+    void Promise.all(writers.map((writer) => writer.rest())).then(() => record({ what: "rests" }));
+  } else if (command.do === "measure") {
     globalThis.gc!();
     const { heapUsed, external } = process.memoryUsage();
     record({ what: "measured", bytes: heapUsed + external, watches: open.size });

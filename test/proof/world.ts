@@ -1,4 +1,5 @@
 /** A cluster of three members behind proxies, with credentials, for a process that watches and faults that disturb it. */
+import { own } from "./recording.ts";
 import { setTimeout as delay } from "node:timers/promises";
 import { startMembers, type EtcdServer } from "../support/etcd.ts";
 import { type Link } from "../support/link.ts";
@@ -81,6 +82,7 @@ export class World implements AsyncDisposable {
     await call("role/add", { name: "watchers" });
     const { key, range_end } = prefixRange(namespace);
     await call("role/grant", { name: "watchers", perm: { permType: "READ", key, range_end } });
+    await call("role/grant", { name: "watchers", perm: { permType: "WRITE", ...prefixRange(`${namespace}${own}`) } });
     for (const [name, password, role] of [
       [root.name, root.password, "root"],
       [user.username, user.password, "watchers"],

@@ -2,6 +2,8 @@
 //
 // event-value: index.d.ts
 // event-value/etcd: etcd/index.d.ts
+// event-value/open: open/index.d.ts
+// event-value/testing: testing/index.d.ts
 
 // codec.d.ts
 
@@ -211,65 +213,6 @@ export type { RunWhileContext, RunWhileOptions } from "./operators/run-while.ts"
 export { waitFor } from "./operators/wait-for.ts";
 export type { WaitForOptions } from "./operators/wait-for.ts";
 
-// internal/list.d.ts
-
-export declare class Link {
-    before: Link | null;
-    after: Link | null;
-    list: List<Link> | null;
-    unlink(): void;
-}
-export declare class List<out L extends Link> {
-    first: L | null;
-    last: L | null;
-    size: number;
-    add(link: Link): void;
-    remove(link: Link): void;
-}
-
-// internal/pull-watcher.d.ts
-
-import { EventValueError } from "../errors.ts";
-import type { GetOptions, Watcher, WatchOptions } from "../watchable.ts";
-import { Link, List } from "./list.ts";
-export declare const NOTHING: unique symbol;
-export declare const UNKNOWN: unique symbol;
-export declare const ENDED: unique symbol;
-export declare function rejected(reason: unknown): Promise<never>;
-export declare class WaitList extends List<PullWatcher<unknown>> {
-    wake(): void;
-}
-export interface AskOptions {
-    readonly signal?: AbortSignal | undefined;
-    readonly backlogOnly?: boolean | undefined;
-    readonly filter?: ((value: unknown) => boolean) | undefined;
-}
-export declare function checkWatchOptions(options: WatchOptions | undefined): void;
-export declare function checkGetOptions(options: GetOptions<never> | undefined): void;
-export declare abstract class PullWatcher<out T> extends Link implements Watcher<T> {
-    #private;
-    [Symbol.dispose]: () => void;
-    protected abstract readonly waiting: WaitList;
-    protected abstract poll(): unknown;
-    protected abstract detach(): void;
-    get<S extends T>(options: GetOptions<T> & {
-        filter: (value: T) => value is S;
-    }): Promise<S>;
-    get(options?: GetOptions<T>): Promise<T>;
-    close(): void;
-    [Symbol.asyncIterator](): AsyncIterator<T, undefined>;
-    next(): Promise<IteratorResult<T, undefined>>;
-    return(): Promise<IteratorResult<never, undefined>>;
-    closeOn(signal: AbortSignal | undefined): this;
-    wake(): void;
-    protected ask(iterating: boolean, options?: AskOptions): Promise<unknown>;
-    protected get pending(): boolean;
-    protected reject(error: unknown): void;
-}
-export declare function concurrentGet(): EventValueError;
-export declare function backlogDone(): EventValueError;
-export declare function closed(): EventValueError;
-
 // keyspace.d.ts
 
 import type { Codec, Decode } from "./codec.ts";
@@ -453,109 +396,15 @@ export declare abstract class StoreKeyspace implements Keyspace {
     abstract close(): Promise<void>;
 }
 
-// keyspace/store.d.ts
-
-import type { EventValueError } from "../errors.ts";
-import type { Lease, RangeSelector } from "../keyspace.ts";
-import type { StoredKey } from "../range/conflating-log.ts";
-import type { Feed } from "../range/feed.ts";
-export type Extent = {
-    readonly key: string;
-} | {
-    readonly range: RangeSelector;
-};
-export interface Source {
-    enter(): Feed;
-    read(signal: AbortSignal | undefined, key?: string): Promise<{
-        revision: number;
-        keys: StoredKey[];
-    }>;
-}
-export type Change = {
-    readonly type: "put";
-    readonly key: string;
-    readonly bytes: Uint8Array;
-    readonly lease: string | undefined;
-} | {
-    readonly type: "delete";
-    readonly key: string;
-};
-export interface Condition {
-    readonly key: string;
-    readonly revision: number;
-}
-export interface Commit {
-    readonly conditions: readonly Condition[];
-    readonly changes: readonly Change[];
-}
-export type Outcome = {
-    readonly type: "applied";
-    readonly revision: number;
-    readonly deleted: number;
-} | {
-    readonly type: "conflict";
-    readonly found: readonly (StoredKey | undefined)[];
-} | {
-    readonly type: "unclear";
-    readonly found: StoredKey | undefined;
-    readonly error: EventValueError;
-};
-export interface Store {
-    source(extent: Extent): Source;
-    commit(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome>;
-    grant(ttlMs: number, signal: AbortSignal | undefined): Promise<Lease>;
-    readonly closed: AbortSignal;
-}
-export declare function quietly<T>(promise: Promise<T>): Promise<T>;
-
 // keyspace/transaction.d.ts
 
 import type { KeyValue, Lease, TransactionOperation } from "../keyspace.ts";
-import type { Commit } from "./store.ts";
-import type { Writer } from "./writer.ts";
 export interface PutOptions {
     readonly lease?: Lease | undefined;
 }
 export declare function put<T>(keyValue: KeyValue<T, unknown>, value: NoInfer<T>, options?: PutOptions): TransactionOperation;
 export declare function remove<T>(keyValue: KeyValue<T, unknown>): TransactionOperation;
 export declare function ifRevision<T>(keyValue: KeyValue<T, unknown>, revision: number): TransactionOperation;
-export declare function commitOf(operations: readonly TransactionOperation[], writer: Writer): Commit;
-
-// keyspace/writer.d.ts
-
-import type { Codec } from "../codec.ts";
-import type { WriteOptions } from "../keyspace.ts";
-import type { Commit, Store } from "./store.ts";
-export declare function checkWriteOptions(options: WriteOptions | undefined, what: string): void;
-export declare function encodeValue<T>(codec: Codec<T>, value: T, key: string): Uint8Array;
-export interface Operand<in T> {
-    readonly writer: Writer;
-    readonly key: string;
-    encode(value: T): Uint8Array;
-}
-export interface Update<T> {
-    readonly key: string;
-    readonly codec: Codec<T>;
-    readonly absent: unknown;
-    readonly change: (current: never) => T;
-}
-export declare class Writer {
-    #private;
-    constructor(store: Store);
-    put(key: string, bytes: Uint8Array, options?: WriteOptions): Promise<{
-        revision: number;
-    }>;
-    delete(key: string, options?: WriteOptions): Promise<{
-        revision: number;
-        deleted: boolean;
-    }>;
-    transaction(commit: Commit, signal: AbortSignal | undefined): Promise<{
-        revision: number;
-    }>;
-    update<T>(update: Update<T>, options?: WriteOptions): Promise<{
-        revision: number;
-    }>;
-}
 
 // memory/lockstep-value.d.ts
 
@@ -590,6 +439,7 @@ import { StoreKeyspace } from "../keyspace/store-keyspace.ts";
 import type { Watchable } from "../watchable.ts";
 export interface MemoryKeyspaceOptions {
     readonly sharing?: MemoryKeyspace | undefined;
+    readonly namespace?: string | undefined;
 }
 export declare class MemoryKeyspace extends StoreKeyspace {
     #private;
@@ -620,6 +470,15 @@ export interface MemoryValueConstructor {
     readonly prototype: MemoryValue<unknown>;
 }
 export declare const MemoryValue: MemoryValueConstructor;
+
+// open/index.d.ts
+
+import type { Keyspace } from "../keyspace.ts";
+import type { EtcdKeyspaceOptions } from "../etcd/keyspace.ts";
+export interface OpenOptions extends Omit<EtcdKeyspaceOptions, "endpoints" | "auth"> {
+    readonly password?: string | undefined;
+}
+export declare function openKeyspace(url: string, options?: OpenOptions): Promise<Keyspace>;
 
 // operators/combine.d.ts
 
@@ -699,81 +558,52 @@ export interface WaitForOptions {
 export declare function waitFor<T, S extends T>(source: Watchable<T>, predicate: (value: T) => value is S, options?: WaitForOptions): Promise<S>;
 export declare function waitFor<T>(source: Watchable<T>, predicate: (value: T) => boolean, options?: WaitForOptions): Promise<T>;
 
-// range/conflating-log.d.ts
+// testing/collect.d.ts
 
-import { type Packed } from "./packed.ts";
-export interface StoredKey {
-    readonly key: string;
-    readonly bytes: Uint8Array;
-    readonly revision: number;
-    readonly createRevision: number;
+import type { Batch, ReadableKeyRange } from "../keyspace.ts";
+import type { Watchable } from "../watchable.ts";
+export interface UntilOptions {
+    readonly signal?: AbortSignal | undefined;
+    readonly timeoutMs?: number | undefined;
 }
-export interface PackedKey extends Omit<StoredKey, "bytes"> {
-    readonly packed: Packed;
-}
-export interface LogEntry extends StoredKey {
-    readonly live: boolean;
-    decoded: unknown;
-}
-export interface MergeOptions {
-    readonly rewound: boolean;
-    readonly stepSize?: number | undefined;
-}
-export interface Merge {
-    add(keys: Iterable<PackedKey>): void;
-    commit(revision: number): Iterator<undefined, void, undefined>;
-}
-export declare class ConflatingLog {
-    #private;
-    get revision(): number;
-    get merging(): boolean;
-    get rewinds(): number;
-    get size(): number;
-    get tombstones(): number;
-    get footprint(): number;
-    get(key: string): LogEntry | undefined;
-    entries(): Generator<LogEntry, void, undefined>;
-    join(): Cursor;
-    put(key: string, bytes: Uint8Array, revision: number, createRevision: number): void;
-    delete(key: string, revision: number): void;
-    settle(revision: number): void;
-    merge(keys: readonly StoredKey[], revision: number, options: MergeOptions): void;
-    beginMerge({ rewound, stepSize }: MergeOptions): Merge;
-}
-export declare class Cursor {
-    #private;
-    get pristine(): boolean;
-    get closed(): boolean;
-    get footprint(): number;
-    next(): LogEntry | undefined;
-    batch(): LogEntry[];
-    look(most: number, head: number, show: (entry: LogEntry) => void): boolean;
+export interface Collected<out T> extends Disposable {
+    readonly values: readonly T[];
+    readonly errors: readonly unknown[];
+    readonly ended: boolean;
+    until(condition: (values: readonly T[]) => boolean, options?: UntilOptions): Promise<readonly T[]>;
     close(): void;
 }
+export declare function collect<T>(watchable: Watchable<T>): Collected<T>;
+export declare function collectBatches<T>(range: ReadableKeyRange<T>): Collected<Batch<T>>;
 
-// range/feed.d.ts
+// testing/index.d.ts
 
-import type { WaitList } from "../internal/pull-watcher.ts";
-import type { ConflatingLog } from "./conflating-log.ts";
-export interface Feed {
-    readonly log: ConflatingLog;
-    readonly waiting: WaitList;
-    readonly ended: boolean;
-    readonly freshTo: number;
-    readers: number;
-    demand(): number;
-    asked(): void;
-    released(): void;
+export { collect, collectBatches } from "./collect.ts";
+export type { Collected, UntilOptions } from "./collect.ts";
+export { TestKeyspace } from "./test-keyspace.ts";
+export type { WriteFailureOptions } from "./test-keyspace.ts";
+
+// testing/test-keyspace.d.ts
+
+import type { Lease } from "../keyspace.ts";
+import { MemoryKeyspace } from "../memory/memory-keyspace.ts";
+export interface WriteFailureOptions {
+    readonly applied?: boolean | undefined;
+    readonly error?: Error | undefined;
 }
-
-// range/packed.d.ts
-
-export type Packed = string | Uint8Array;
-export declare const mostAsText = 1024;
-export declare function pack(bytes: Packed): Packed;
-export declare function holds(packed: Packed, bytes: Uint8Array): boolean;
-export declare function samePacked(a: Packed, b: Packed): boolean;
-export declare function unpack(packed: Packed): Uint8Array;
+export declare class TestKeyspace extends MemoryKeyspace {
+    #private;
+    constructor(options?: {
+        readonly namespace?: string | undefined;
+    });
+    pause(): void;
+    resume(): void;
+    goStale(cause?: unknown): void;
+    recover(): void;
+    failNextWrite(options?: WriteFailureOptions): void;
+    expireLease(lease: Lease): void;
+    jump(ms: number): void;
+}
 
 // watchable.d.ts
 

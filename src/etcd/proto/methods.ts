@@ -7,10 +7,7 @@ import {
   AuthDisableRequest,
   AuthEnableRequest,
   AuthResponse,
-  AuthRoleAddRequest,
   AuthRoleGrantPermissionRequest,
-  AuthUserAddRequest,
-  AuthUserGrantRoleRequest,
   AuthenticateRequest,
   AuthenticateResponse,
   CompactionRequest,
@@ -99,21 +96,6 @@ export const authEnable: Method<AuthEnableRequest, AuthResponse> = write(
 export const authDisable: Method<AuthDisableRequest, AuthResponse> = write(
   "Auth/AuthDisable",
   AuthDisableRequest,
-  AuthResponse,
-);
-export const userAdd: Method<AuthUserAddRequest, AuthResponse> = write(
-  "Auth/UserAdd",
-  AuthUserAddRequest,
-  AuthResponse,
-);
-export const userGrantRole: Method<AuthUserGrantRoleRequest, AuthResponse> = write(
-  "Auth/UserGrantRole",
-  AuthUserGrantRoleRequest,
-  AuthResponse,
-);
-export const roleAdd: Method<AuthRoleAddRequest, AuthResponse> = write(
-  "Auth/RoleAdd",
-  AuthRoleAddRequest,
   AuthResponse,
 );
 export const roleGrantPermission: Method<AuthRoleGrantPermissionRequest, AuthResponse> = write(

@@ -8,9 +8,13 @@ import {
   EventValueError,
   isEventValueError,
   json,
+  type Keyspace,
+  type LiveMap,
   LockstepValue,
   map,
+  MemoryKeyspace,
   MemoryValue,
+  put,
   type Value,
   type Watchable,
   type Watcher,
@@ -44,4 +48,12 @@ export function explain(error: unknown): string {
   if (isEventValueError(error, "EV_DECODE")) return `${error.key} at ${error.revision}: ${error.bytes.length} bytes`;
   if (isEventValueError(error, "EV_CONFLICT")) return `${error.key} is at ${error.currentRevision}`;
   return error instanceof EventValueError ? error.code : "unknown";
+}
+
+export async function services(keyspace: Keyspace = new MemoryKeyspace()): Promise<LiveMap<{ port: number }>> {
+  const service = keyspace.value("services/db", json<{ port: number }>());
+  const lease = await keyspace.lease({ ttlMs: 5000 });
+  const { revision } = await keyspace.transaction([put(service, { port: 5432 }, { lease })]);
+  const live = await keyspace.range("services/", json<{ port: number }>()).live();
+  return live.atLeast(revision);
 }

@@ -287,20 +287,6 @@ export interface AuthEnableRequest {
 export interface AuthDisableRequest {
 }
 
-export interface AuthUserAddRequest {
-  name?: string | undefined;
-  password?: string | undefined;
-}
-
-export interface AuthUserGrantRoleRequest {
-  user?: string | undefined;
-  role?: string | undefined;
-}
-
-export interface AuthRoleAddRequest {
-  name?: string | undefined;
-}
-
 export interface AuthRoleGrantPermissionRequest {
   name?: string | undefined;
   perm?: Permission | undefined;
@@ -1402,39 +1388,6 @@ export const AuthEnableRequest: Encoder<AuthEnableRequest> = {
 
 export const AuthDisableRequest: Encoder<AuthDisableRequest> = {
   encode(_: AuthDisableRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    return writer;
-  },
-};
-
-export const AuthUserAddRequest: Encoder<AuthUserAddRequest> = {
-  encode(message: AuthUserAddRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== undefined) {
-      writer.uint32(10).string(message.name);
-    }
-    if (message.password !== undefined) {
-      writer.uint32(18).string(message.password);
-    }
-    return writer;
-  },
-};
-
-export const AuthUserGrantRoleRequest: Encoder<AuthUserGrantRoleRequest> = {
-  encode(message: AuthUserGrantRoleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.user !== undefined) {
-      writer.uint32(10).string(message.user);
-    }
-    if (message.role !== undefined) {
-      writer.uint32(18).string(message.role);
-    }
-    return writer;
-  },
-};
-
-export const AuthRoleAddRequest: Encoder<AuthRoleAddRequest> = {
-  encode(message: AuthRoleAddRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== undefined) {
-      writer.uint32(10).string(message.name);
-    }
     return writer;
   },
 };

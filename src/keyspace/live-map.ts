@@ -43,8 +43,10 @@ export class LiveMaps<T> {
     const image = this.#image;
     image.enter();
     try {
+      // Together, so that they share a read.
+      const loaded = image.loaded();
       await fresh(image.openFeed(), signal);
-      await abortable(image.loaded(), signal);
+      await abortable(loaded, signal);
     } catch (error) {
       image.leave();
       throw error;
@@ -73,9 +75,14 @@ class Image<T> {
   #users = 0;
   #loading: Promise<void> | undefined;
   #cursor: Cursor | undefined;
+  /** Whether it counts as a reader of the log. */
+  #reading = false;
   /** The live keys, in order, as of the cursor. Replaced, never changed: who goes through them may go on. */
   #keys: readonly string[] = [];
-  readonly #invalid = new Map<string, EventValueError>();
+  /** What the decoder rejects, by the log's keys: of those that are not UTF-8, several may read alike. */
+  readonly #rejected = new Map<string, EventValueError>();
+  /** The same by keys as people may read them. Replaced, never changed. */
+  #invalid: ReadonlyMap<string, EventValueError> = new Map();
 
   constructor(source: Source, decode: Decode<T>, onEmpty: (image: Image<T>) => void) {
     this.#source = source;
@@ -91,7 +98,7 @@ class Image<T> {
 
   leave(): void {
     if (--this.#users > 0) return;
-    if (this.#cursor !== undefined) this.feed.readers--;
+    if (this.#reading) this.feed.readers--;
     this.#watcher.close();
     this.#onEmpty(this);
   }
@@ -114,8 +121,11 @@ class Image<T> {
 
   async #load(): Promise<void> {
     const cursor = await this.#watcher.get();
+    // All who waited for it may have left since.
+    if (this.#users === 0) throw closed();
     // Decoded by now, so what follows takes little time; but a merge may have begun since.
-    this.feed.readers++;
+    if (!this.#reading) this.feed.readers++;
+    this.#reading = true;
     while (this.feed.log.merging) await fresh(this.openFeed(), undefined);
     this.#cursor = cursor;
   }
@@ -136,19 +146,22 @@ class Image<T> {
 
   get size(): number {
     this.#sync();
-    return this.feed.log.size - this.#invalid.size;
+    return this.feed.log.size - this.#rejected.size;
   }
 
   /** Takes in what has changed since it last did. */
   #sync(): void {
     const changes = (this.#cursor as Cursor).batch();
     if (changes.length === 0) return;
+    let judged = false;
     for (const entry of changes) {
-      const key = textOf(entry);
       const result = entry.live ? decoded(entry, this.decode) : undefined;
-      if (result !== undefined && "error" in result) this.#invalid.set(key, result.error);
-      else this.#invalid.delete(key);
+      if (result !== undefined && "error" in result) {
+        this.#rejected.set(entry.key, result.error);
+        judged = true;
+      } else if (this.#rejected.delete(entry.key)) judged = true;
     }
+    if (judged) this.#invalid = new Map([...this.#rejected].map(([key, error]) => [textOf(key), error]));
     this.#keys = mergeKeys(this.#keys, changes);
   }
 }
@@ -186,7 +199,7 @@ function positionOf(keys: readonly string[], key: string): number {
   return low;
 }
 
-function textOf({ key }: LogEntry): string {
+function textOf(key: string): string {
   return isRawKey(key) ? rawKeyText(key) : key;
 }
 

@@ -287,20 +287,6 @@ export interface AuthEnableRequest {
 export interface AuthDisableRequest {
 }
 
-export interface AuthUserAddRequest {
-  name?: string | undefined;
-  password?: string | undefined;
-}
-
-export interface AuthUserGrantRoleRequest {
-  user?: string | undefined;
-  role?: string | undefined;
-}
-
-export interface AuthRoleAddRequest {
-  name?: string | undefined;
-}
-
 export interface AuthRoleGrantPermissionRequest {
   name?: string | undefined;
   perm?: Permission | undefined;

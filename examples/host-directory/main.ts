@@ -8,12 +8,13 @@ import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { stdout } from "node:process";
 import { parseArgs } from "node:util";
-import { combine, map, MemoryValue, pipeTo } from "event-value";
+import { combine, filter, map, MemoryValue } from "event-value";
+import { openKeyspace } from "event-value/open";
 import { Consumer } from "./consumers.ts";
-import { type Hosts, inEtcd, inThisProcess, isHostName } from "./directory.ts";
+import { type Hosts, isHostName, takePart } from "./directory.ts";
 import { HostsFile } from "./hosts-file.ts";
 import { sampleMachine } from "./machine.ts";
-import { drawTable, printLines, table } from "./table.ts";
+import { describe, drawTable, printLines, table } from "./table.ts";
 
 const help = `Usage: npm start -- [options]
 
@@ -22,8 +23,8 @@ shows consumers of different speed that watch it. One of them keeps a hosts file
 
   --hosts FILE  the hosts file; "hosts" in the working directory unless given. A file that this program did not write
                 is never overwritten
-  --store URL   find other machines through etcd, such as http://127.0.0.1:2379; several members: URL,URL. Each machine
-                writes there ten times a second: take an etcd to play with, or one that compacts automatically.
+  --store URL   find other machines through etcd, such as http://127.0.0.1:2379; several members: http://HOST,HOST. Each
+                machine writes there ten times a second: take an etcd to play with, or one that compacts automatically.
                 Unless given, everything is in this process and this machine is the only one
   --name NAME   this machine's name in the directory; its host name unless given
   --ttl TIME    how long its entry in etcd stays when it is gone without a word; 5s unless given
@@ -35,10 +36,10 @@ Two machines on one machine: start an etcd ("node scripts/etcd.mjs" prints the p
   npm start -- --store http://127.0.0.1:2379 --name alpha --hosts hosts-alpha
   npm start -- --store http://127.0.0.1:2379 --name beta --hosts hosts-beta`;
 
-type Options = Exclude<ReturnType<typeof readOptions>, undefined>;
+type Options = Exclude<Awaited<ReturnType<typeof readOptions>>, undefined>;
 
 /** Throws what is wrong with the command line. */
-function readOptions() {
+async function readOptions() {
   const { values } = parseArgs({
     options: {
       hosts: { type: "string", default: "hosts" },
@@ -53,12 +54,19 @@ function readOptions() {
   if (!isHostName(values.name)) throw new RangeError(`--name must be a host name, not "${values.name}"`);
   const ttlMs = milliseconds("--ttl", values.ttl);
   const forMs = values.for === undefined ? undefined : milliseconds("--for", values.for);
-  const directory =
-    values.store === undefined
-      ? inThisProcess(values.name)
-      : inEtcd({ endpoints: values.store.split(","), name: values.name, ttlMs });
-  return { directory, file: new HostsFile(resolve(values.hosts)), forMs };
+  const keyspace = await openKeyspace(values.store ?? "memory:", { staleAfterMs: 3000 });
+  return {
+    keyspace,
+    member: { name: values.name, ttlMs },
+    where: values.store === undefined ? "in this process" : `in etcd at ${values.store}`,
+    state: map(keyspace.status, (status) => (values.store === undefined ? alone : describe(status))),
+    file: new HostsFile(resolve(values.hosts)),
+    forMs,
+  };
 }
+
+/** What is said of the directory where there is no other. */
+const alone = "npm start -- --store URL finds other machines, npm start -- --help tells more";
 
 function milliseconds(option: string, text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text) ?? [];
@@ -69,7 +77,7 @@ function milliseconds(option: string, text: string): number {
 }
 
 /** Runs until `stop` is aborted, and aborts it when something fails. Resolves with the last picture. */
-async function run({ directory, file, forMs }: Options, stop: AbortController): Promise<string[]> {
+async function run({ keyspace, member, where, state, file, forMs }: Options, stop: AbortController): Promise<string[]> {
   await file.read(); // a file that is not ours is refused before anything begins
 
   const failures: unknown[] = [];
@@ -84,7 +92,10 @@ async function run({ directory, file, forMs }: Options, stop: AbortController): 
 
   // The producer.
   const machine = sampleMachine(100, stop.signal);
-  void start(directory.run(machine));
+  // All hosts that there are, and those that consumers are given: none, as long as they are not known.
+  const newest = new MemoryValue<Hosts | undefined>({ initial: undefined });
+  const hosts = filter(newest, (known) => known !== undefined);
+  void start(takePart(keyspace, member, machine, newest));
 
   // The consumers. What they report are Event Values again, of which the table is the consumer.
   const consumers = [
@@ -92,24 +103,23 @@ async function run({ directory, file, forMs }: Options, stop: AbortController): 
     new Consumer("slow", "every second", 1000),
     new Consumer("slower", "every 5 seconds", 5000),
   ];
-  const hosts = new MemoryValue<Hosts | undefined>({ initial: undefined });
-  const newest = combine({
-    hosts,
-    state: directory.state,
+  const changes = combine({
+    hosts: newest,
+    state,
     writes: file.writes,
     consumers: combine(consumers.map(({ report }) => report)),
   });
-  const view = map(newest, (changing) => ({ where: directory.where, file: file.path, ...changing }));
-  for (const consumer of consumers) void start(consumer.consume(directory.hosts, stop.signal));
-  void start(file.keep(directory.hosts));
-  void start(pipeTo(directory.hosts, hosts).finally(() => hosts.close()));
+  const view = map(changes, (now) => ({ where, file: file.path, ...now }));
+  for (const consumer of consumers) void start(consumer.consume(hosts, stop.signal));
+  void start(file.keep(hosts));
   const shown = stdout.isTTY ? drawTable(view, stop.signal) : printLines(view);
   shown.catch(() => stop.abort());
 
   if (forMs !== undefined) setTimeout(() => stop.abort(), forMs).unref();
   if (!stop.signal.aborted) await once(stop.signal, "abort");
   // With the directory all of the above ends, but not before each consumer was given the newest.
-  void start(directory.close());
+  newest.close();
+  void start(keyspace.close()); // revokes the lease: our entry disappears at once
   const last = await shown;
   if (failures.length > 0) throw failures[0];
   return table(last);
@@ -123,7 +133,7 @@ stdout.on("error", () => stop.abort()); // nobody reads any more what we print
 
 let exitCode = 2;
 try {
-  const options = readOptions();
+  const options = await readOptions();
   exitCode = 1;
   console.log(options === undefined ? help : (await run(options, stop)).join("\n"));
   exitCode = 0;

@@ -5,7 +5,7 @@
  * happens in between.
  */
 import { stdout } from "node:process";
-import type { Watchable } from "event-value";
+import type { Status, Watchable } from "event-value";
 import { pause, type Report } from "./consumers.ts";
 import type { Hosts } from "./directory.ts";
 import { reachable } from "./hosts-file.ts";
@@ -70,7 +70,7 @@ function addressesByName(view: View | undefined): Map<string, string> {
 
 /** The whole picture. It is drawn for 80 columns; wider terminals have more room for names and addresses. */
 export function table({ hosts, where, state, consumers, file, writes }: View): string[] {
-  const known = [...(hosts?.byName ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+  const known = [...(hosts?.byName ?? [])];
   const unreadable = [...(hosts?.unreadable ?? [])].map(
     (key) => `${key.replace(/\p{C}/gu, "\ufffd")} is not the state of a host`,
   );
@@ -119,6 +119,28 @@ function columns(first: string, second: string, ...numbers: [string, string, str
 
 function fit(text: string, width: number): string {
   return (text.length < width ? text : `${text.slice(0, width - 2)}…`).padEnd(width);
+}
+
+/** How the store of the directory stands. */
+export function describe(status: Status): string {
+  switch (status.state) {
+    case "live":
+      return "connected";
+    case "connecting":
+      return `connecting since ${time(status.since)}${because(status.cause)}`;
+    case "stale":
+      return `no answer since ${time(status.since)}, what is shown was true then${because(status.cause)}`;
+    case "closed":
+      return "left";
+  }
+}
+
+function time(date: Date): string {
+  return date.toTimeString().slice(0, 8);
+}
+
+function because(cause: unknown): string {
+  return cause instanceof Error ? `\n${cause.message}` : "";
 }
 
 /** Headings are bold. */

@@ -1,6 +1,4 @@
 /** examples/host-directory as a user runs it: in processes of its own, by the script that is behind `npm start`. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -14,12 +12,11 @@ import {
 import { hostname, networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { etcdAvailable, type EtcdServer, startEtcd } from "../support/etcd.ts";
 import { startProxy } from "../support/proxy.ts";
+import { Example, until } from "./example.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "event-value-example-"));
 const header = "# Kept up to date by the host-directory example of event-value: changes made by hand are lost.\n";
 
@@ -31,52 +28,8 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A running example. */
-class Example implements AsyncDisposable {
-  output = "";
-  errors = "";
-  readonly #process: ChildProcess;
-  readonly #closed: Promise<unknown>;
-
-  constructor(args: readonly string[]) {
-    this.#process = spawn(process.execPath, ["scripts/start.mjs", ...args], { cwd: root, stdio: "pipe" });
-    this.#process.stdout!.setEncoding("utf8").on("data", (text: string) => (this.output += text));
-    this.#process.stderr!.setEncoding("utf8").on("data", (text: string) => (this.errors += text));
-    this.#closed = once(this.#process, "close");
-  }
-
-  /** Resolves with the exit code. */
-  async ended(): Promise<number | null> {
-    await this.#closed;
-    return this.#process.exitCode;
-  }
-
-  /** Resolves when the process has printed `text`, after `from` characters of its output. */
-  async printed(text: string, from = 0): Promise<void> {
-    await until(
-      () => this.output.includes(text, from),
-      () => `no "${text}" in:\n${this.output}${this.errors}`,
-    );
-  }
-
-  /** Resolves when the directory has changed, as it goes on doing while all is well. */
-  async changes(): Promise<void> {
-    await this.printed("slow: delivered change", this.output.length);
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.#process.kill(signal);
-  }
-
-  /** Ends it in an orderly way, so that no entry of it is left in etcd. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.signal("SIGTERM");
-    await this.#closed;
-  }
-}
-
 function start(...args: readonly string[]): Example {
-  return new Example(args);
+  return new Example("start.mjs", ...args);
 }
 
 /** One machine among others. What a test that ran out of time leaves behind ends by itself. */
@@ -84,12 +37,9 @@ function startIn(store: string, name: string, file: string, ttl: string): Exampl
   return start("--store", store, "--name", name, "--hosts", file, "--ttl", ttl, "--for", "2m");
 }
 
-async function until(condition: () => boolean, explain: () => string): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(explain());
-    await delay(10);
-  }
+/** Resolves when the directory of this process has changed, as it goes on doing while all is well. */
+async function changes(example: Example): Promise<void> {
+  await example.printed("slow: delivered change", example.output.length);
 }
 
 /** Resolves when the file has these hosts, all with this machine's addresses. */
@@ -258,7 +208,7 @@ describe("through etcd", { concurrent: true, skip: !etcdAvailable }, () => {
     expect(readFileSync(file("beta"), "utf8")).toBe(hostsFile("alpha", "beta"));
     await proxy.heal();
     await fileHas(file("alpha"), "alpha", "beta");
-    await beta.changes();
+    await changes(beta);
     expect(readFileSync(file("beta"), "utf8")).toBe(hostsFile("alpha", "beta"));
     expect(alpha.output).toContain("host beta: gone");
     expect(beta.output).not.toContain("gone");
@@ -316,7 +266,7 @@ describe("while etcd is down", { concurrent: true, skip: !etcdAvailable }, () =>
     await Promise.all([fileHas(file("alpha"), "alpha", "beta"), fileHas(file("beta"), "alpha", "beta")]);
 
     await etcd.restart();
-    await Promise.all([alpha.changes(), beta.changes()]);
+    await Promise.all([changes(alpha), changes(beta)]);
 
     await etcd.kill();
     const leasesLost = delay(4500);
@@ -324,7 +274,7 @@ describe("while etcd is down", { concurrent: true, skip: !etcdAvailable }, () =>
     const before = alpha.output.length;
     await etcd.restart();
     await alpha.printed("connected", before);
-    await Promise.all([alpha.changes(), beta.changes()]);
+    await Promise.all([changes(alpha), changes(beta)]);
 
     for (const name of ["alpha", "beta"]) expect(readFileSync(file(name), "utf8")).toBe(hostsFile("alpha", "beta"));
     expect(alpha.output + beta.output).not.toContain("gone");

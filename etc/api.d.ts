@@ -493,7 +493,7 @@ export declare function combine<const M extends readonly Watchable<unknown>[] | 
 // operators/distinct-until-changed.d.ts
 
 import type { Watchable } from "../watchable.ts";
-export declare function distinctUntilChanged<T>(source: Watchable<T>, equals?: (previous: T, next: T) => boolean): Watchable<T>;
+export declare function distinctUntilChanged<T>(source: Watchable<T>, equals?: (previous: NoInfer<T>, next: NoInfer<T>) => boolean): Watchable<T>;
 
 // operators/filter.d.ts
 

@@ -192,7 +192,12 @@ export interface LiveMap<out T> extends ReadonlyMap<string, T>, Watchable<Batch<
   atLeast(revision: number, options?: CallOptions): Promise<this>;
   /** A copy, which stays as it is. */
   snapshot(): ReadonlyMap<string, T>;
-  /** Watches the range by batches: the first one is the whole state, a `snapshot`; the map is never behind them. */
+  /**
+   * Watches the range by batches: the first one is the whole state, a `snapshot`; the map is never behind them.
+   *
+   * A batch is a difference. Where values are skipped on the way to who needs them (in `combine`, or behind another
+   * `get()` that takes them), it is the map that tells the state: `map(live, () => live.size)`.
+   */
   watch(options?: WatchOptions): Watcher<Batch<T>>;
   /** Lets go of the range. What is open of its watchers is closed. */
   close(): void;

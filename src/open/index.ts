@@ -81,7 +81,10 @@ async function openEtcd(options: EtcdKeyspaceOptions): Promise<Keyspace> {
 
 /** What the URL says, and the options. @throws `TypeError` */
 function etcdOptions(url: string, { password, ...options }: OpenOptions): EtcdKeyspaceOptions {
-  const [, scheme = "", user, hosts = "", path] = /^([a-z]+):\/\/(?:([^@/]*)@)?([^/]*)(?:\/(.*))?$/is.exec(url) ?? [];
+  const [scheme = ""] = url.split(":", 1);
+  // Other programs take a list of whole URLs, so the scheme may be said again.
+  const once = url.replaceAll(`,${scheme}://`, ",");
+  const [, user, hosts = "", path] = /^[a-z]+:\/\/(?:([^@/]*)@)?([^/]*)(?:\/(.*))?$/is.exec(once) ?? [];
   const refuse = (why: string): never => {
     throw new TypeError(`url ${why}: ${shown(url)}`);
   };

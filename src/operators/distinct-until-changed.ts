@@ -23,7 +23,7 @@ import { checkWatchable, derive, SKIP } from "./derived.ts";
  */
 export function distinctUntilChanged<T>(
   source: Watchable<T>,
-  equals: (previous: T, next: T) => boolean = Object.is,
+  equals: (previous: NoInfer<T>, next: NoInfer<T>) => boolean = Object.is,
 ): Watchable<T> {
   checkWatchable(source, "distinctUntilChanged()");
   checkFunction(equals, "distinctUntilChanged(): equals");

@@ -53,6 +53,7 @@ describe("openKeyspace: etcd", () => {
     ["http://127.0.0.1:1", undefined],
     ["https://db1:2379,db2:2379", undefined],
     ["http://[::1]:2379/", undefined],
+    ["http://db1:2379,http://db2:2379", undefined],
     ["etcd://db1,db2", undefined],
     ["etcd://db1/app%20one/", undefined],
     ["etcd://me%40home@db1,db2:2380/app/", { password: "secret" }],
@@ -79,9 +80,12 @@ describe("openKeyspace: etcd", () => {
     expect(() => openKeyspace(url, options)).toThrow(TypeError);
   });
 
-  test.each([["etcd://db1:port"], ["https://db1,:2379"]])("refuses %j, when the backend is loaded", async (url) => {
-    await expect(openKeyspace(url)).rejects.toThrow(TypeError);
-  });
+  test.each([["etcd://db1:port"], ["https://db1,:2379"], ["https://db1,http://db2"]])(
+    "refuses %j, when the backend is loaded",
+    async (url) => {
+      await expect(openKeyspace(url)).rejects.toThrow(TypeError);
+    },
+  );
 
   test("does not show a password that stands in a URL", () => {
     expect(() => openKeyspace("etcd://me:secret@db1")).toThrow(/^(?!.*secret).*password/);

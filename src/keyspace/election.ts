@@ -5,6 +5,9 @@
  * is there: the store's own order of revisions decides, so there is one leader at most at each of its revisions. A key
  * that was deleted comes back as a new one, younger than all. Nothing is asked of the store while a candidate waits: it
  * watches.
+ *
+ * A key is the election's name, a slash, and the lease's id in hexadecimal. That is how etcd's own recipe names them
+ * (client/v3/concurrency/election.go), and the rule is the same, so candidates of both may meet in one election.
  */
 import { type Decode, text } from "../codec.ts";
 import { errorOf, type EventValueError, isEventValueError } from "../errors.ts";
@@ -54,7 +57,7 @@ export class StoredElection implements Election {
     this.#keyspace = keyspace;
     this.#prefix = prefix;
     this.#candidates = candidates;
-    this.leader = derive(candidates.whole, leading);
+    this.leader = derive(candidates.whole, () => leading(prefix));
   }
 
   campaign(value: string, options: CampaignOptions = {}): Promise<Leadership> {
@@ -68,14 +71,14 @@ export class StoredElection implements Election {
   async #campaign(value: string, ttlMs: number, signal: AbortSignal | undefined): Promise<Leadership> {
     const lease = await this.#keyspace.lease({ ttlMs, signal });
     // Nobody else knows the id of the lease, so nobody else has this key.
-    const key = this.#keyspace.value(this.#prefix + lease.id, text);
+    const key = this.#keyspace.value(this.#prefix + BigInt(lease.id).toString(16), text);
     const over = new AbortController();
     const following = [follow(over, signal), follow(over, lease.lost)];
     let watcher: RangeWatcher<string> | undefined;
     try {
       const revision = await this.#enter(key, value, lease, over.signal);
       watcher = this.#candidates.watch();
-      const field = new Field(key.key, revision);
+      const field = new Field(this.#prefix, key.key, revision);
       while (!field.isWon) {
         field.take(await watcher.getBatch({ signal: over.signal }));
         if (field.isLost) throw lostKey(key.key);
@@ -104,8 +107,14 @@ export class StoredElection implements Election {
   }
 }
 
+/** Whether the key is a candidate's, and not of an election whose name is below this one's. */
+function isCandidate(prefix: string, key: string): boolean {
+  return /^[\da-f]+$/.test(key.slice(prefix.length));
+}
+
 /** The candidates, as one of them sees them. */
 class Field {
+  readonly #prefix: string;
   readonly #key: string;
   /** The revision of its key. */
   readonly #revision: number;
@@ -114,7 +123,8 @@ class Field {
   #current = 0;
   #present = false;
 
-  constructor(key: string, revision: number) {
+  constructor(prefix: string, key: string, revision: number) {
+    this.#prefix = prefix;
     this.#key = key;
     this.#revision = revision;
   }
@@ -122,6 +132,7 @@ class Field {
   take(batch: Batch<string>): void {
     for (const change of batch.changes) {
       const { key, type } = change;
+      if (!isCandidate(this.#prefix, key)) continue;
       if (type === "delete") this.#older.delete(key);
       else if (type === "put" && change.createRevision < this.#revision) this.#older.add(key);
       if (key === this.#key) this.#present = type === "put" && change.createRevision === this.#revision;
@@ -198,12 +209,13 @@ function lostKey(key: string): EventValueError {
 }
 
 /** Follows the candidates, and tells who leads when that is somebody else, or says something else. */
-function leading(): Step<Batch<string>, Leader | undefined> {
+function leading(prefix: string): Step<Batch<string>, Leader | undefined> {
   const candidates = new Map<string, Leader>();
   let begun = false;
   let told: Leader | undefined;
   return (batch) => {
     for (const change of batch.changes) {
+      if (!isCandidate(prefix, change.key)) continue;
       if (change.type !== "put") candidates.delete(change.key);
       else candidates.set(change.key, { value: change.value, revision: change.createRevision });
     }

@@ -22,7 +22,8 @@ export class MemoryConnection implements Store {
     this.store = store;
     this.names = names;
     this.status = new MemoryValue<Status>({ initial: { state: "live", revision: store.revision } });
-    this.#unfollow = store.follow({ range: "" }, { changed: (_, revision) => this.saw(revision) });
+    // What is told may be older than what was seen when this was made.
+    this.#unfollow = store.follow({ range: "" }, { changed: () => this.saw(store.revision) });
   }
 
   get closed(): AbortSignal {
@@ -57,7 +58,7 @@ export class MemoryConnection implements Store {
 
   async commit(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
     this.#check(signal);
-    return this.names.outcome(this.store.commit(this.names.commit(commit)));
+    return this.names.outcome(this.store.commit(this.names.commit(commit), (key) => this.names.key(key)));
   }
 
   async grant(ttlMs: number, signal: AbortSignal | undefined): Promise<Lease> {

@@ -120,18 +120,18 @@ export class MemoryStore {
     };
   }
 
-  /** Makes a commit. @throws what etcd would refuse it for */
-  commit({ conditions, changes }: Commit): Outcome {
+  /** Makes a commit. `nameOf` gives the names of its keys for messages. @throws what etcd would refuse it for */
+  commit({ conditions, changes }: Commit, nameOf: (key: string) => string = (key) => key): Outcome {
     checkSize(conditions.length, changes);
     const found = conditions.map(({ key }) => this.#held.get(key));
     if (conditions.some(({ revision }, i) => (found[i]?.revision ?? 0) !== revision))
       return { type: "conflict", found };
     for (const change of changes) {
       if (change.type !== "put" || change.lease === undefined || this.#leases.has(change.lease)) continue;
-      const { key, lease } = change;
+      const key = nameOf(change.key);
       throw errorOf(
         "EV_LEASE_NOT_FOUND",
-        `the store has no lease ${lease}, to which ${JSON.stringify(key)} was to be bound`,
+        `the store has no lease ${change.lease}, to which ${JSON.stringify(key)} was to be bound`,
         { key },
       );
     }

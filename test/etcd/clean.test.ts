@@ -1,11 +1,9 @@
-import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import { json, text } from "../../src/index.ts";
+import { text } from "../../src/index.ts";
 import { EtcdKeyspace } from "../../src/etcd/index.ts";
 import type { Watcher } from "../../src/watchable.ts";
 import { etcdAvailable } from "../support/etcd.ts";
 import { freePorts } from "../support/ports.ts";
-import { codeOf } from "../support/promises.ts";
 import { startProxy } from "../support/proxy.ts";
 import { inChild, type Tools } from "./child.ts";
 import { freshPrefix, useEtcd } from "./store.ts";
@@ -216,81 +214,5 @@ describe.skipIf(!etcdAvailable)("what is left of a keyspace in etcd", () => {
       expect(await server.store.streams()).toBe(streams);
       expect(proxy.connections).toBe(0);
     });
-  });
-
-  test("K12 clean: closing ends pending gets, loops and calls with EV_CLOSED, and refuses what comes after", async () => {
-    const keyspace = new EtcdKeyspace({ endpoints: server.etcd.endpoint, namespace: freshPrefix() });
-    const value = keyspace.value("key", json<number>());
-    const range = keyspace.range("", json<number>());
-    const waiting: Watcher<unknown>[] = [value.watch(), value.updates.watch(), range.watch()];
-    const idle = value.watch();
-    const fresh = range.watch();
-    const looping = (async () => {
-      for await (const now of value.watch()) expect.fail(`yielded ${now}`);
-      for await (const batch of range.watch({ signal: new AbortController().signal }).batches())
-        expect.fail(String(batch));
-      return "ended";
-    })().catch((error: { code: unknown }) => error.code);
-    const gets = waiting.map((watcher) => codeOf(watcher.get()));
-    await keyspace.value("other", json<number>()).set(1);
-    const closed = Promise.all([keyspace.close(), keyspace.close()]);
-    expect(() => value.watch()).toThrow(expect.objectContaining({ code: "EV_CLOSED" }));
-    await closed;
-    // The range's watcher may have been given the other key before.
-    for (const code of await Promise.all(gets.slice(0, 2))) expect(code).toBe("EV_CLOSED");
-    await gets[2]!.catch(() => {});
-    // The first loop ended as a loop does, the second could not begin.
-    expect(await looping).toBe("EV_CLOSED");
-    expect(await codeOf(idle.get())).toBe("EV_CLOSED");
-    expect(await codeOf(fresh.getBatch())).toBe("EV_CLOSED");
-    expect(await codeOf(fresh.getBatch({ backlogOnly: true }))).toBe("EV_CLOSED");
-    for (const act of [
-      () => value.watch(),
-      () => value.updates.watch(),
-      () => range.watch(),
-      () => keyspace.status.watch(),
-    ]) {
-      expect(act).toThrow(expect.objectContaining({ code: "EV_CLOSED" }));
-    }
-    for (const call of [
-      value.read(),
-      range.read(),
-      value.set(1),
-      value.delete(),
-      value.update(() => 1),
-      keyspace.lease({ ttlMs: 5000 }),
-    ]) {
-      expect(await codeOf(call)).toBe("EV_CLOSED");
-    }
-    for (const watcher of [...waiting, idle, fresh]) watcher.close();
-    await keyspace.close();
-  });
-
-  test("K12 clean: one signal for thousands of calls and watchers keeps no listener, and causes no warning", async () => {
-    const warnings: Error[] = [];
-    const onWarning = (warning: Error): void => void warnings.push(warning);
-    process.on("warning", onWarning);
-    await using keyspace = new EtcdKeyspace({ endpoints: server.etcd.endpoint, namespace: freshPrefix() });
-    const { signal } = new AbortController();
-    const value = keyspace.value("key", json<number>());
-    const range = keyspace.range("", json<number>());
-    for (let round = 0; round < 20; round++) {
-      const watchers = Array.from({ length: 30 }, () => value.watch({ signal }));
-      await value.set(round, { signal });
-      await Promise.all([
-        ...watchers.map((watcher) => watcher.get({ signal })),
-        ...Array.from({ length: 20 }, () => value.read({ signal })),
-        range.read({ signal }),
-        value.update((current) => current! + 1, { signal }),
-      ]);
-      using batches = range.watch({ signal });
-      await batches.getBatch({ signal });
-      using status = keyspace.status.watch({ signal });
-      await status.get({ signal });
-      for (const watcher of watchers) watcher.close();
-    }
-    await vi.waitFor(() => expect(getEventListeners(signal, "abort")).toHaveLength(0));
-    process.off("warning", onWarning);
-    expect(warnings).toEqual([]);
   });
 });

@@ -3,7 +3,7 @@ import { isEventValueError, json, text } from "../../src/index.ts";
 import { EtcdKeyspace } from "../../src/etcd/index.ts";
 import { startCluster } from "../support/cluster.ts";
 import { etcdAvailable } from "../support/etcd.ts";
-import { Replica } from "./replica.ts";
+import { Replica } from "../support/replica.ts";
 import { Store } from "./store.ts";
 
 describe.skipIf(!etcdAvailable)("a cluster of three members", () => {

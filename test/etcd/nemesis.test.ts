@@ -12,7 +12,7 @@ import { etcdAvailable } from "../support/etcd.ts";
 import { rejection } from "../support/promises.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 import { Random, seed } from "../support/seed.ts";
-import { type Known, Replica } from "./replica.ts";
+import { type Known, Replica } from "../support/replica.ts";
 import { freshPrefix, type Operation, useEtcd } from "./store.ts";
 
 /** Of these there are few, so that each is written, deleted and created again often. */

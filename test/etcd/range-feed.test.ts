@@ -17,7 +17,7 @@ import type { RangeWatcher } from "../../src/keyspace.ts";
 import { ConflatingLog } from "../../src/range/conflating-log.ts";
 import { watchRange } from "../../src/range/watchers.ts";
 import { seed } from "../support/seed.ts";
-import { type Known, Replica } from "./replica.ts";
+import { type Known, Replica } from "../support/replica.ts";
 
 // The scheduler decides how long anything takes.
 vi.mock("../../src/internal/backoff.ts", () => ({

@@ -1,12 +1,12 @@
+/** Ranges in etcd: pages, keys that are not UTF-8, all keys there are. The rest, K3, K4 and K6 among it, is in test/conformance. */
 import { describe, expect, test } from "vitest";
-import { type Codec, json, text } from "../../src/index.ts";
+import { text } from "../../src/index.ts";
 import { EtcdKeyspace } from "../../src/etcd/index.ts";
 import type { Batch, KeyRange, ReadableKeyRange } from "../../src/keyspace.ts";
 import { etcdAvailable } from "../support/etcd.ts";
-import { codeOf, observe, rejection } from "../support/promises.ts";
+import { codeOf, rejection } from "../support/promises.ts";
 import { Random, seed } from "../support/seed.ts";
-import { Replica } from "./replica.ts";
-import { freshPrefix, type Operation, raw, useEtcd } from "./store.ts";
+import { freshPrefix, raw, useEtcd } from "./store.ts";
 
 const backlog = { backlogOnly: true };
 
@@ -15,8 +15,6 @@ async function synced(range: ReadableKeyRange<unknown>): Promise<Batch<unknown>>
   using watcher = range.watch();
   return await watcher.getBatch();
 }
-
-const keysOf = (batch: Batch<unknown>): string[] => batch.changes.map(({ key }) => key);
 
 describe.skipIf(!etcdAvailable)("a range in etcd", () => {
   const server = useEtcd();
@@ -28,580 +26,128 @@ describe.skipIf(!etcdAvailable)("a range in etcd", () => {
     return { keyspace, prefix, range: keyspace.range("", text) };
   }
 
-  describe("snapshot", () => {
-    test("K4 whole: the first getBatch is the snapshot, complete and in revision order; all that follow are updates", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      const b = await server.store.put(`${prefix}b`, "1");
-      const a = await server.store.put(`${prefix}a`, "2");
-      const c = await server.store.put(`${prefix}c`, "3");
-      const a2 = await server.store.put(`${prefix}a`, "4");
-      using watcher = range.watch();
-      const outside = await server.store.put(freshPrefix(), "elsewhere");
-      expect(await watcher.getBatch()).toEqual({
-        type: "snapshot",
-        revision: outside,
-        changes: [
-          { type: "put", key: "b", value: "1", revision: b, createRevision: b },
-          { type: "put", key: "c", value: "3", revision: c, createRevision: c },
-          { type: "put", key: "a", value: "4", revision: a2, createRevision: a },
-        ],
-      });
-      const waiting = watcher.getBatch();
-      const gone = await server.store.delete(`${prefix}b`);
-      expect(await waiting).toEqual({
-        type: "update",
-        revision: gone,
-        changes: [{ type: "delete", key: "b", revision: gone }],
-      });
-    });
-
-    test("K1 of an empty range: an empty snapshot at once, then nothing until there is something", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      const revision = await server.store.put(freshPrefix(), "elsewhere");
-      using watcher = range.watch();
-      expect(await watcher.getBatch()).toEqual({ type: "snapshot", revision, changes: [] });
-      using eager = range.watch();
-      expect(await eager.getBatch(backlog)).toEqual({ type: "snapshot", revision, changes: [] });
-      expect(await codeOf(eager.getBatch(backlog))).toBe("EV_BACKLOG_DONE");
-      using single = range.watch();
-      expect(await codeOf(single.get(backlog))).toBe("EV_BACKLOG_DONE");
-      const waiting = observe(watcher.getBatch());
-      await synced(range);
-      expect(waiting()).toEqual({ state: "pending" });
-      await server.store.put(`${prefix}a`, "1");
-      expect(await single.get()).toMatchObject({ type: "put", key: "a" });
-      expect(await eager.getBatch()).toMatchObject({ type: "update", changes: [{ key: "a" }] });
-    });
-
-    test("K1 backlogOnly: marks the end of the initial snapshot, read singly", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      for (const key of ["c", "a", "b"]) await server.store.put(prefix + key, key);
-      using watcher = range.watch();
-      const keys: string[] = [];
-      let end: unknown;
-      while (end === undefined) {
-        await watcher.get(backlog).then(
-          (change) => keys.push(change.key),
-          (error: unknown) => (end = error),
-        );
-      }
-      expect(keys).toEqual(["c", "a", "b"]);
-      expect(end).toMatchObject({ code: "EV_BACKLOG_DONE" });
-    });
-
-    test("K4 whole: after a get there is no snapshot any more, only the rest as an update", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      for (const key of ["a", "b", "c"]) await server.store.put(prefix + key, key);
-      using watcher = range.watch();
-      expect(await watcher.get()).toMatchObject({ key: "a" });
-      const rest = await watcher.getBatch();
-      expect(rest.type).toBe("update");
-      expect(keysOf(rest)).toEqual(["b", "c"]);
-    });
-
-    test("K4 whole: a get that was aborted, or found nothing to begin with, is no read of a snapshot's part", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      await server.store.put(`${prefix}a`, "1");
-      using watcher = range.watch();
-      expect(await rejection(watcher.get({ signal: AbortSignal.abort("before") }))).toBe("before");
-      const controller = new AbortController();
-      const get = watcher.get({ signal: controller.signal });
-      controller.abort("at once");
-      expect(await rejection(get)).toBe("at once");
-      expect(await watcher.getBatch()).toMatchObject({ type: "snapshot", changes: [{ key: "a" }] });
-    });
-
-    test("read() is a snapshot too, and watches nothing", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      const watchers = await server.store.watchers();
-      expect(await range.read()).toMatchObject({ type: "snapshot", changes: [] });
-      const b = await server.store.put(`${prefix}b`, "1");
-      const a = await server.store.put(`${prefix}a`, "2");
-      expect(await range.read()).toEqual({
-        type: "snapshot",
-        revision: a,
-        changes: [
-          { type: "put", key: "b", value: "1", revision: b, createRevision: b },
-          { type: "put", key: "a", value: "2", revision: a, createRevision: a },
-        ],
-      });
-      expect(await server.store.watchers()).toBe(watchers);
-    });
-
-    test("K11 big: thousands of keys of any size, in many pages, are one snapshot of one revision", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      const random = new Random(seed);
-      const expected = new Map<string, string>();
-      for (let page = 0; page < 40; page++) {
-        const operations = Array.from({ length: 100 }, () => {
-          const value = "x".repeat(random.below(random.below(20) === 0 ? 30_000 : 200));
-          return { key: `${prefix}${random.below(1e9)}`, value };
-        });
-        const unique = [...new Map(operations.map((operation) => [operation.key, operation])).values()];
-        await server.store.txn(unique);
-        for (const { key, value } of unique) expected.set(key.slice(prefix.length), value);
-      }
-      const calls = await server.store.calls("Range");
-      using watcher = range.watch();
-      const batch = await watcher.getBatch();
-      expect(await server.store.calls("Range")).toBeGreaterThan(calls + 3);
-      expect(new Map(batch.changes.map((change) => [change.key, change.type === "put" && change.value]))).toEqual(
-        expected,
-      );
-      const revisions = batch.changes.map(({ revision }) => revision);
-      expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
-    });
+  test("read() watches nothing", async () => {
+    const { keyspace, prefix, range } = setUp();
+    await using _ = keyspace;
+    const watchers = await server.store.watchers();
+    await server.store.put(`${prefix}a`, "1");
+    expect(await range.read()).toMatchObject({ changes: [{ key: "a" }] });
+    expect(await server.store.watchers()).toBe(watchers);
   });
 
-  describe("updates", () => {
-    test("K3 order: each key at most once in a pass, with its newest state, in revision order", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      using watcher = range.watch();
-      const replica = new Replica();
-      await replica.getBatch(watcher);
-      for (let i = 0; i < 10; i++) for (const key of ["a", "b", "c"]) await server.store.put(prefix + key, `${i}`);
-      await server.store.put(`${prefix}a`, "last");
-      await synced(range);
-      expect(keysOf(await replica.getBatch(watcher))).toEqual(["b", "c", "a"]);
-      expect(replica.values()).toEqual({ a: "last", b: "9", c: "9" });
-      expect(await codeOf(watcher.getBatch(backlog))).toBe("EV_BACKLOG_DONE");
-    });
-
-    test("K3 order: a key that changes while a pass is read singly moves to its end", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      for (const key of ["a", "b", "c"]) await server.store.put(prefix + key, "1");
-      using watcher = range.watch();
-      const replica = new Replica();
-      expect(await replica.get(watcher)).toMatchObject({ key: "a", value: "1" });
-      await server.store.put(`${prefix}b`, "2");
-      await server.store.put(`${prefix}a`, "2");
-      await synced(range);
-      expect(await replica.get(watcher)).toMatchObject({ key: "c", value: "1" });
-      expect(await replica.get(watcher)).toMatchObject({ key: "b", value: "2" });
-      expect(await replica.get(watcher)).toMatchObject({ key: "a", value: "2" });
-      expect(await codeOf(watcher.get(backlog))).toBe("EV_BACKLOG_DONE");
-    });
-
-    test("K4 whole transactions: keys changed in one are never split over two batches, and their sum never breaks", async () => {
-      const { keyspace, prefix } = setUp();
-      await using _ = keyspace;
-      const accounts = 20;
-      const random = new Random(seed);
-      const balances = Array.from({ length: accounts }, () => 100);
-      const keyOf = (account: number): string => `${prefix}${account}`;
-      await server.store.txn(balances.map((value, account) => ({ key: keyOf(account), value: `${value}` })));
-      const range = keyspace.range("", json<number>());
-      let done = false;
-      const consumers = [1, 2, 5].map(async (speed) => {
-        using watcher = range.watch();
-        const known = new Map<string, number>();
-        let batches = 0;
-        for await (const batch of watcher.batches()) {
-          batches++;
-          for (const change of batch.changes) if (change.type === "put") known.set(change.key, change.value);
-          for (const change of batch.changes) if (change.type === "delete") known.delete(change.key);
-          expect([...known.values()].reduce((sum, value) => sum + value, 0)).toBe(accounts * 100);
-          if (known.has("end")) break;
-          for (let pause = 1; pause < speed; pause++) await new Promise((resolve) => setTimeout(resolve, 2));
-        }
-        expect(done).toBe(true);
-        return batches;
-      });
-      for (let i = 0; i < 400; i++) {
-        const from = random.below(accounts);
-        const to = (from + 1 + random.below(accounts - 1)) % accounts;
-        // Now and then all of it: an account that holds nothing is no key.
-        const amount = random.below(3) === 0 ? balances[from]! : random.below(10);
-        balances[from]! -= amount;
-        balances[to]! += amount;
-        const operations = [from, to].map((account): Operation =>
-          balances[account] === 0 ? { key: keyOf(account) } : { key: keyOf(account), value: `${balances[account]}` },
-        );
-        await server.store.txn(operations);
-      }
-      done = true;
-      await server.store.put(`${prefix}end`, "0");
-      for (const batches of await Promise.all(consumers)) expect(batches).toBeGreaterThan(2);
-    });
-
-    test("K6 spurious updates are dropped, and their revision is recorded for who joins", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      const a = await server.store.put(`${prefix}a`, "same");
-      await server.store.put(`${prefix}b`, "1");
-      using watcher = range.watch();
-      await watcher.getBatch();
-      const rewritten = await server.store.put(`${prefix}a`, "same");
-      const joined = await synced(range);
-      expect(joined.changes.at(-1)).toEqual({
-        type: "put",
-        key: "a",
-        value: "same",
-        revision: rewritten,
-        createRevision: a,
-      });
-      expect(await codeOf(watcher.getBatch(backlog))).toBe("EV_BACKLOG_DONE");
-      // The recorded revision is the one to write on.
-      await range.set("a", "next", { ifRevision: rewritten });
-      expect(await watcher.getBatch()).toMatchObject({ changes: [{ key: "a", value: "next" }] });
-    });
-
-    test("K6 A, B, A unread is delivered as A", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      await server.store.put(`${prefix}a`, "A");
-      using watcher = range.watch();
-      await watcher.getBatch();
-      await server.store.put(`${prefix}a`, "B");
-      const revision = await server.store.put(`${prefix}a`, "A");
-      await synced(range);
-      expect(await watcher.getBatch(backlog)).toMatchObject({ changes: [{ key: "a", value: "A", revision }] });
-    });
-
-    test("K6 a delete and re-creation with equal bytes is a put, in one transaction after the other or unread", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      await server.store.put(`${prefix}a`, "same");
-      using watcher = range.watch();
-      await watcher.getBatch();
-      await server.store.delete(`${prefix}a`);
-      const revision = await server.store.put(`${prefix}a`, "same");
-      await synced(range);
-      expect(await watcher.getBatch(backlog)).toMatchObject({
-        changes: [{ type: "put", key: "a", value: "same", revision, createRevision: revision }],
-      });
-    });
-
-    test("K5 no phantom: a delete goes only to a watcher that was handed the key", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      for (const key of ["a", "b"]) await server.store.put(prefix + key, "1");
-      using all = range.watch();
-      using first = range.watch();
-      using none = range.watch();
-      await all.getBatch();
-      expect(await first.get()).toMatchObject({ key: "a" });
-      expect(await codeOf(none.get({ filter: () => false, backlogOnly: true }))).toBe("EV_BACKLOG_DONE");
-      using later = range.watch();
-      await server.store.put(`${prefix}c`, "came");
-      await server.store.delete(`${prefix}c`);
-      await server.store.delete(`${prefix}b`);
-      const revision = await server.store.delete(`${prefix}a`);
-      await synced(range);
-      expect(keysOf(await all.getBatch(backlog))).toEqual(["b", "a"]);
-      expect(await first.getBatch(backlog)).toEqual({
-        type: "update",
-        revision,
-        changes: [{ type: "delete", key: "a", revision }],
-      });
-      expect(await later.getBatch(backlog)).toEqual({ type: "snapshot", revision, changes: [] });
-      // What a filter refused was handed all the same.
-      expect(keysOf(await none.getBatch(backlog))).toEqual(["b", "a"]);
-    });
-
-    test("joiners are given the state as a snapshot, whatever the others have read", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      const random = new Random(seed + 1);
-      using old = range.watch();
-      const oldReplica = new Replica();
-      await oldReplica.getBatch(old);
-      for (let i = 0; i < 60; i++) {
-        const key = `${prefix}${random.below(8)}`;
-        await (random.below(3) === 0 ? server.store.delete(key) : server.store.put(key, `${i}`));
-        using joiner = range.watch();
-        const replica = new Replica();
-        if (i % 2 === 0) await replica.getBatch(joiner);
-        else while ((await codeOrUndefined(replica.get(joiner, backlog))) === undefined);
-        const held = await server.store.all(prefix);
-        expect(replica.map).toEqual(new Map([...held].map(([key, known]) => [key.slice(prefix.length), known])));
-        if (random.below(4) === 0) {
-          await oldReplica.getBatch(old, backlog).catch(() => {});
-          expect(oldReplica.values()).toEqual(replica.values());
-        }
-      }
-    });
-
-    test("batches() yields what getBatch() would; leaving the loop closes the watcher", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      await server.store.put(`${prefix}a`, "1");
-      const watcher = range.watch();
-      const seen: unknown[] = [];
-      for await (const { type, changes } of watcher.batches()) {
-        seen.push([type, changes.map(({ key }) => key)]);
-        if (seen.length === 3) break;
-        await server.store.txn([
-          { key: `${prefix}b${seen.length}`, value: "1" },
-          { key: `${prefix}c${seen.length}`, value: "1" },
-        ]);
-      }
-      expect(seen).toEqual([
-        ["snapshot", ["a"]],
-        ["update", ["b1", "c1"]],
-        ["update", ["b2", "c2"]],
-      ]);
-      expect(await codeOf(watcher.getBatch())).toBe("EV_CLOSED");
-      const controller = new AbortController();
-      const loop = (async () => {
-        for await (const batch of range.watch({ signal: controller.signal }).batches()) {
-          expect(batch.type).toBe("snapshot");
-          controller.abort("enough");
-        }
-      })();
-      expect(await rejection(loop)).toBe("enough");
-    });
-
-    test("a loop over a range yields the changes singly", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      await server.store.put(`${prefix}a`, "1");
-      const seen: string[] = [];
-      for await (const change of range.watch()) {
-        seen.push(`${change.type} ${change.key}`);
-        if (seen.length === 1) await server.store.put(`${prefix}b`, "1");
-        if (seen.length === 2) await server.store.delete(`${prefix}a`);
-        if (seen.length === 3) break;
-      }
-      expect(seen).toEqual(["put a", "put b", "delete a"]);
-    });
-
-    test("C6 one get at a time: getBatch and get refuse each other, and leave the pending one as it is", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      using watcher = range.watch();
-      await watcher.getBatch();
-      const batch = watcher.getBatch();
-      expect(await codeOf(watcher.get())).toBe("EV_CONCURRENT_GET");
-      await server.store.put(`${prefix}a`, "1");
-      expect(await batch).toMatchObject({ type: "update", changes: [{ key: "a" }] });
-      const single = watcher.get();
-      expect(await codeOf(watcher.getBatch())).toBe("EV_CONCURRENT_GET");
-      await server.store.put(`${prefix}b`, "1");
-      expect(await single).toMatchObject({ type: "put", key: "b" });
-    });
-
-    test("C7 cancel: an aborted getBatch took nothing", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      using watcher = range.watch();
-      await watcher.getBatch();
-      const controller = new AbortController();
-      const aborted = watcher.getBatch({ signal: controller.signal });
-      controller.abort("enough");
-      expect(await rejection(aborted)).toBe("enough");
-      await server.store.put(`${prefix}a`, "1");
-      await synced(range);
-      expect(await rejection(watcher.getBatch({ signal: controller.signal }))).toBe("enough");
-      expect(await watcher.getBatch(backlog)).toMatchObject({ changes: [{ key: "a" }] });
-    });
+  test("K10 shared: all live maps and watchers of a range are one watch of the store", async () => {
+    const { keyspace, prefix, range } = setUp();
+    await using _ = keyspace;
+    const watchers = await server.store.watchers();
+    using watcher = range.watch();
+    const maps = await Promise.all(Array.from({ length: 10 }, () => range.live()));
+    using ofMap = maps[0]!.watch();
+    await Promise.all([watcher.getBatch(), ofMap.get()]);
+    await maps[1]!.atLeast(await server.store.put(`${prefix}a`, "1"));
+    expect(await server.store.watchers()).toBe(watchers + 1);
+    for (const map of maps) map.close();
   });
 
-  describe("bad data", () => {
-    test("K8 bad data is local: an invalid entry in a batch, a rejection of the single get, and all else goes on", async () => {
-      const { keyspace, prefix } = setUp();
-      await using _ = keyspace;
-      const range = keyspace.range("", json<number>());
-      await server.store.put(`${prefix}a`, "1");
-      const bad = await server.store.put(`${prefix}b`, "{bad");
-      await server.store.put(`${prefix}c`, "3");
-      const invalid = {
-        type: "invalid",
-        key: "b",
-        bytes: raw("{bad"),
-        error: expect.objectContaining({ code: "EV_DECODE", key: "b", revision: bad, bytes: raw("{bad") }),
-        revision: bad,
-      };
-      using whole = range.watch();
-      expect((await whole.getBatch()).changes).toEqual([
-        expect.objectContaining({ key: "a", value: 1 }),
-        invalid,
-        expect.objectContaining({ key: "c", value: 3 }),
-      ]);
-      expect((await range.read()).changes[1]).toEqual(invalid);
-      using single = range.watch();
-      expect(await single.get()).toMatchObject({ key: "a" });
-      expect(await rejection(single.get())).toMatchObject({ code: "EV_DECODE", key: "b", revision: bad });
-      expect(await single.get()).toMatchObject({ key: "c" });
-      expect(await codeOf(single.get(backlog))).toBe("EV_BACKLOG_DONE");
-      // What it became, or that it went, is told as of any other key.
-      await server.store.put(`${prefix}b`, "2");
-      expect(await single.get()).toMatchObject({ type: "put", key: "b", value: 2 });
-      expect(await whole.getBatch()).toMatchObject({ changes: [{ type: "put", key: "b", value: 2 }] });
-      await server.store.put(`${prefix}b`, "{bad");
-      await whole.getBatch();
-      const gone = await server.store.delete(`${prefix}b`);
-      expect(await whole.getBatch()).toMatchObject({ changes: [{ type: "delete", key: "b", revision: gone }] });
-    });
-
-    test("K8 a key that is not UTF-8 arrives as invalid, and goes as it came", async () => {
-      const { keyspace, prefix, range } = setUp();
-      await using _ = keyspace;
-      const key = Uint8Array.of(...raw(prefix), 0x61, 0xff, 0x62);
-      using whole = range.watch();
-      using single = range.watch();
-      await whole.getBatch();
-      expect(await codeOf(single.get(backlog))).toBe("EV_BACKLOG_DONE");
-      const revision = await server.store.put(key, "value");
-      const error = expect.objectContaining({ code: "EV_DECODE", key: "a\uFFFDb", revision });
-      const invalid = { type: "invalid", key: "a\uFFFDb", bytes: raw("value"), error, revision };
-      expect((await whole.getBatch()).changes).toEqual([invalid]);
-      expect(await rejection(single.get())).toEqual(error);
-      using joiner = range.watch();
-      expect((await joiner.getBatch()).changes).toEqual([invalid]);
-      expect((await range.read()).changes).toEqual([invalid]);
-      // Another such key, the same as text, and the key that this text is.
-      await server.store.put(Uint8Array.of(...raw(prefix), 0x61, 0xfe, 0x62), "other");
-      await server.store.put(`${prefix}a\uFFFDb`, "proper");
-      await synced(range);
-      const { changes } = await whole.getBatch();
-      expect(changes.map(({ type, key }) => [type, key])).toEqual([
-        ["invalid", "a\uFFFDb"],
-        ["put", "a\uFFFDb"],
-      ]);
-      await server.store.delete(key);
-      expect((await whole.getBatch()).changes).toMatchObject([{ type: "delete", key: "a\uFFFDb" }]);
-    });
+  test("K11 big: thousands of keys of any size, in many pages, are one snapshot of one revision", async () => {
+    const { keyspace, prefix, range } = setUp();
+    await using _ = keyspace;
+    const random = new Random(seed);
+    const expected = new Map<string, string>();
+    for (let page = 0; page < 40; page++) {
+      const operations = Array.from({ length: 100 }, () => {
+        const value = "x".repeat(random.below(random.below(20) === 0 ? 30_000 : 200));
+        return { key: `${prefix}${random.below(1e9)}`, value };
+      });
+      const unique = [...new Map(operations.map((operation) => [operation.key, operation])).values()];
+      await server.store.txn(unique);
+      for (const { key, value } of unique) expected.set(key.slice(prefix.length), value);
+    }
+    const calls = await server.store.calls("Range");
+    using watcher = range.watch();
+    const batch = await watcher.getBatch();
+    expect(await server.store.calls("Range")).toBeGreaterThan(calls + 3);
+    expect(new Map(batch.changes.map((change) => [change.key, change.type === "put" && change.value]))).toEqual(
+      expected,
+    );
+    const revisions = batch.changes.map(({ revision }) => revision);
+    expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
   });
 
-  describe("what it covers", () => {
-    test("a prefix: keys that begin with it, itself included, and no neighbour", async () => {
-      const { keyspace, prefix } = setUp();
-      await using _ = keyspace;
-      for (const key of ["a", "a/", "a/b", "a/\uffff", "a/\u{10ffff}z", "a0", "A/", "b", ""]) {
-        if (key !== "") await server.store.put(prefix + key, "1");
-      }
-      const covers = async (range: string | { start: string; end: string }): Promise<string[]> =>
-        keysOf(await keyspace.range(range, text).read()).sort();
-      expect(await covers("a/")).toEqual(["a/", "a/b", "a/\u{10ffff}z", "a/\uffff"]);
-      expect(await covers("a")).toEqual(["a", "a/", "a/b", "a/\u{10ffff}z", "a/\uffff", "a0"]);
-      expect(await covers("")).toHaveLength(8);
-      expect(await covers("none")).toEqual([]);
-      // The first bytes after this prefix are those of no character at all.
-      expect(await covers("a/\u{10ffff}")).toEqual(["a/\u{10ffff}z"]);
-    });
+  test("K8 a key that is not UTF-8 arrives as invalid, and goes as it came", async () => {
+    const { keyspace, prefix, range } = setUp();
+    await using _ = keyspace;
+    const key = Uint8Array.of(...raw(prefix), 0x61, 0xff, 0x62);
+    using whole = range.watch();
+    using single = range.watch();
+    await whole.getBatch();
+    expect(await codeOf(single.get(backlog))).toBe("EV_BACKLOG_DONE");
+    const revision = await server.store.put(key, "value");
+    const error = expect.objectContaining({ code: "EV_DECODE", key: "a\uFFFDb", revision });
+    const invalid = { type: "invalid", key: "a\uFFFDb", bytes: raw("value"), error, revision };
+    expect((await whole.getBatch()).changes).toEqual([invalid]);
+    expect(await rejection(single.get())).toEqual(error);
+    using joiner = range.watch();
+    expect((await joiner.getBatch()).changes).toEqual([invalid]);
+    expect((await range.read()).changes).toEqual([invalid]);
+    // Another such key, the same as text, and the key that this text is.
+    await server.store.put(Uint8Array.of(...raw(prefix), 0x61, 0xfe, 0x62), "other");
+    await server.store.put(`${prefix}a\uFFFDb`, "proper");
+    await synced(range);
+    const { changes } = await whole.getBatch();
+    expect(changes.map(({ type, key }) => [type, key])).toEqual([
+      ["invalid", "a\uFFFDb"],
+      ["put", "a\uFFFDb"],
+    ]);
+    await server.store.delete(key);
+    expect((await whole.getBatch()).changes).toMatchObject([{ type: "delete", key: "a\uFFFDb" }]);
+  });
 
-    test("from start to before end, in the order of bytes, which is not that of UTF-16", async () => {
-      const { keyspace } = setUp();
-      await using _ = keyspace;
-      const range = keyspace.range({ start: "b", end: "\u{1f600}" }, text);
-      const inside = ["b", "ba", "z", "é", "\uff5e"];
-      using watcher = range.watch();
-      await watcher.getBatch();
-      for (const key of ["a", "\u{1f600}", "\u{1f601}", ...inside]) await keyspace.value(key, text).set("1");
-      await synced(range);
-      expect(keysOf(await watcher.getBatch())).toEqual(inside);
-      expect(keysOf(await range.read())).toEqual(inside);
-      await range.set("b", "2");
-      for (const key of ["a", "\u{1f600}", "\u{1f601}"]) expect(() => range.set(key, "2"), key).toThrow(RangeError);
-      // U+FF5E comes after U+1F600 as UTF-16, before it as UTF-8.
-      await range.set("\uff5e", "2");
-      await synced(range);
-      expect(keysOf(await watcher.getBatch())).toEqual(["b", "\uff5e"]);
-    });
+  test("K8 keys that are not UTF-8 are no keys of a live map, and are listed as invalid as long as one is there", async () => {
+    const { keyspace, prefix, range } = setUp();
+    await using _ = keyspace;
+    const [one, other] = [0xff, 0xfe].map((byte) => Uint8Array.of(...raw(prefix), 0x61, byte, 0x62));
+    // The text of both, as a key.
+    const same = "a\uFFFDb";
+    using map = await range.live();
+    const expectKeys = (keys: string[], invalid: string[]): void => {
+      expect([map.size, [...map.keys()], [...map.invalid.keys()]]).toEqual([keys.length, keys, invalid]);
+    };
+    await map.atLeast(await server.store.put(one!, "1"));
+    expectKeys([], [same]);
+    expect(map.invalid.get(same)).toMatchObject({ code: "EV_DECODE", key: same });
+    expect([map.has(same), map.get(same)]).toEqual([false, undefined]);
+    await map.atLeast(await server.store.put(other!, "1"));
+    expectKeys([], [same]);
+    await map.atLeast(await server.store.put(prefix + same, "proper"));
+    expectKeys([same], [same]);
+    expect(map.get(same)).toBe("proper");
+    await map.atLeast(await server.store.put(prefix + same, "again"));
+    expectKeys([same], [same]);
+    await map.atLeast(await server.store.delete(one!));
+    expectKeys([same], [same]);
+    await map.atLeast(await server.store.delete(other!));
+    expectKeys([same], []);
+    await map.atLeast(await server.store.delete(prefix + same));
+    expectKeys([], []);
+  });
 
-    test("from the beginning: an empty start is before all keys", async () => {
-      const { keyspace } = setUp();
-      await using _ = keyspace;
-      for (const key of ["\0", "a", "b"]) await keyspace.value(key, text).set("1");
-      expect(keysOf(await keyspace.range({ start: "", end: "b" }, text).read())).toEqual(["\0", "a"]);
-    });
-
-    test('"" without a namespace is every key there is, also those that are not UTF-8', async () => {
-      await using keyspace = new EtcdKeyspace({ endpoints: server.etcd.endpoint });
-      const prefix = freshPrefix();
-      const range = keyspace.range("", text);
-      using watcher = range.watch();
-      const count = (await watcher.getBatch()).changes.length;
-      for (const key of ["\0", `${prefix}a`, "\u{10ffff}", Uint8Array.of(0xff, 0xff)]) await server.store.put(key, "1");
-      const { changes } = await synced(range);
-      expect(changes.length).toBe(count + 4);
-      expect((await watcher.getBatch()).changes.map(({ type, key }) => [type, key])).toEqual([
-        ["put", "\0"],
-        ["put", `${prefix}a`],
-        ["put", "\u{10ffff}"],
-        ["invalid", "\uFFFD\uFFFD"],
-      ]);
-      for (const key of ["\0", "\u{10ffff}", Uint8Array.of(0xff, 0xff)]) await server.store.delete(key);
-      await synced(range);
-      expect((await watcher.getBatch()).changes.map(({ type }) => type)).toEqual(["delete", "delete", "delete"]);
-    });
-
-    test("from start to an end that no key can come before is refused", async () => {
-      await using keyspace = new EtcdKeyspace({ endpoints: server.etcd.endpoint });
-      // etcd takes this end for "all that follow".
-      expect(() => keyspace.range({ start: "", end: "\0" }, text)).toThrow(RangeError);
-      await using spaced = new EtcdKeyspace({ endpoints: server.etcd.endpoint, namespace: freshPrefix() });
-      await spaced.value("a", text).set("1");
-      expect(() => spaced.range({ start: "", end: "\0" }, text)).toThrow(RangeError);
-    });
-
-    test("unicode keys are what they were written as, in every part of a change", async () => {
-      const { keyspace, range } = setUp();
-      await using _ = keyspace;
-      const keys = ["é", "e\u0301", "日本", "😀", "\uFFFD", "\uFEFF", "a\0", "a\n"];
-      using watcher = range.watch();
-      await watcher.getBatch();
-      for (const key of keys) await range.set(key, key);
-      await synced(range);
-      const batch = await watcher.getBatch();
-      expect(batch.changes.map((change) => [change.key, change.type === "put" && change.value])).toEqual(
-        keys.map((key) => [key, key]),
-      );
-    });
-
-    test("the decoder is given each full key", async () => {
-      const { keyspace, prefix } = setUp();
-      await using _ = keyspace;
-      const codec: Codec<string> = { decode: (_bytes, key) => `of ${key}`, encode: (value) => raw(value) };
-      await server.store.put(`${prefix}in/a`, "1");
-      const range = keyspace.range("in/", codec);
-      using watcher = range.watch();
-      expect(await watcher.get()).toMatchObject({ key: "in/a", value: "of in/a" });
-      await range.update("in/b", (current) => `${current}!`);
-      expect(await watcher.get()).toMatchObject({ key: "in/b", value: "of in/b" });
-    });
-
-    test("a bare decode function gives the reading side alone", async () => {
-      const { keyspace, prefix } = setUp();
-      await using _ = keyspace;
-      await server.store.put(`${prefix}a`, "1");
-      const range = keyspace.range("", (stored) => stored.length);
-      for (const name of ["set", "update", "delete"]) expect(range).not.toHaveProperty(name);
-      expect(await range.read()).toMatchObject({ changes: [{ key: "a", value: 1 }] });
-      using watcher = range.watch();
-      expect(await watcher.get()).toMatchObject({ key: "a", value: 1 });
-    });
-
-    test("overlapping ranges and keys of one keyspace are told the same changes", async () => {
-      const { keyspace } = setUp();
-      await using _ = keyspace;
-      using all = keyspace.range("", text).watch();
-      using some = keyspace.range("a/", text).watch();
-      using key = keyspace.value("a/b", text).updates.watch();
-      await Promise.all([all.getBatch(), some.getBatch()]);
-      const waiting = key.get();
-      const { revision } = await keyspace.value("a/b", text).set("1");
-      const put = { type: "put", key: "a/b", value: "1", revision, createRevision: revision };
-      expect(await waiting).toEqual(put);
-      expect(await all.get()).toEqual(put);
-      expect(await some.get()).toEqual(put);
-    });
+  test('"" without a namespace is every key there is, also those that are not UTF-8', async () => {
+    await using keyspace = new EtcdKeyspace({ endpoints: server.etcd.endpoint });
+    const prefix = freshPrefix();
+    const range = keyspace.range("", text);
+    using watcher = range.watch();
+    const count = (await watcher.getBatch()).changes.length;
+    for (const key of ["\0", `${prefix}a`, "\u{10ffff}", Uint8Array.of(0xff, 0xff)]) await server.store.put(key, "1");
+    const { changes } = await synced(range);
+    expect(changes.length).toBe(count + 4);
+    expect((await watcher.getBatch()).changes.map(({ type, key }) => [type, key])).toEqual([
+      ["put", "\0"],
+      ["put", `${prefix}a`],
+      ["put", "\u{10ffff}"],
+      ["invalid", "\uFFFD\uFFFD"],
+    ]);
+    for (const key of ["\0", "\u{10ffff}", Uint8Array.of(0xff, 0xff)]) await server.store.delete(key);
+    await synced(range);
+    expect((await watcher.getBatch()).changes.map(({ type }) => type)).toEqual(["delete", "delete", "delete"]);
   });
 });
-
-async function codeOrUndefined(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    () => undefined,
-    (error: { code?: unknown }) => error.code ?? error,
-  );
-}

@@ -10,7 +10,7 @@ import { etcdAvailable, startEtcd } from "../support/etcd.ts";
 import { codeOf, rejection } from "../support/promises.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 import { startLine } from "./line.ts";
-import { Replica } from "./replica.ts";
+import { Replica } from "../support/replica.ts";
 import { freshPrefix, Store, useEtcd } from "./store.ts";
 
 // The real thing; a test looks at what it has read.

@@ -11,14 +11,24 @@
  * - It is still at R: nothing was carried out so far. Send it again.
  * - What first followed R is not what was to be written: somebody else was first, and the write is in conflict for good.
  * - What first followed R is what was to be written, and bound to the lease it was to be bound to: it was carried out.
- *   Nobody else writes with that lease.
+ *   No other keyspace writes with that lease; and in this one, nothing that was under way at the same time has put the key
+ *   with it, and nothing before was answered with a revision as new.
  * - The same without a lease: it was carried out, or somebody else has written just the same. The store does not say who
  *   wrote; two that count from 5 to 6 both find the 6. So it stays unclear.
  *
  * A key that was to be absent may be absent again: only a lease tells there.
+ *
+ * What was sent again may be in conflict with itself, and not with somebody else:
+ *
+ *     first request     sent ······ its answer does not come ·············· carried out: 5 becomes 6
+ *     looking                          still at R, 5: send it again
+ *     second request                                   sent ·································· conflict
+ *
+ * So the conflict of a second request is looked at in just the same way.
  */
 import { type EventValueError, isEventValueError } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
+import { Backoff } from "../internal/backoff.ts";
 import type { Change, Commit, Condition, Outcome } from "../keyspace/store.ts";
 import type { StoredKey } from "../range/conflating-log.ts";
 import { holds } from "../range/packed.ts";
@@ -34,9 +44,16 @@ import {
 import type { KeyRecord } from "./proto/hot-decoders.ts";
 import { deleteRange, put, range as rangeMethod, txn } from "./proto/methods.ts";
 
+/** A transaction that only compares changes nothing, and can be repeated at will. */
+const compareOnly = { ...txn, write: false };
+
 export class Commits {
   readonly #client: Client;
   readonly #names: KeyNames;
+  /** The newest revision that a commit was told to have made. */
+  #newest = 0;
+  /** The commits under way, by each key that they put with a lease. */
+  readonly #bound = new Map<string, Set<UnderWay>>();
 
   constructor(client: Client, names: KeyNames) {
     this.#client = client;
@@ -47,15 +64,63 @@ export class Commits {
   async make(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
     const { conditions, changes } = commit;
     const [change] = changes;
-    if (conditions.length === 0 && changes.length === 1 && change !== undefined) return this.#one(change, signal);
+    const underWay: UnderWay = { after: this.#newest, shared: false };
+    const leave = this.#enter(changes, underWay);
+    try {
+      const outcome =
+        conditions.length === 0 && changes.length === 1 && change !== undefined
+          ? await this.#one(change, signal)
+          : await this.#insist(commit, underWay, signal);
+      if (outcome.type === "applied" && outcome.revision > this.#newest) this.#newest = outcome.revision;
+      return outcome;
+    } finally {
+      leave();
+    }
+  }
+
+  /** Sees to it that two know of each other that put the same key with the same lease. */
+  #enter(changes: readonly Change[], underWay: UnderWay): () => void {
+    const names = changes.flatMap((change) =>
+      change.type === "put" && change.lease !== undefined ? [`${change.lease}/${change.key}`] : [],
+    );
+    for (const name of names) {
+      const all = this.#bound.get(name) ?? new Set();
+      this.#bound.set(name, all.add(underWay));
+      if (all.size > 1) for (const each of all) each.shared = true;
+    }
+    return () => {
+      for (const name of names) {
+        const all = this.#bound.get(name);
+        if (all?.delete(underWay) === true && all.size === 0) this.#bound.delete(name);
+      }
+    };
+  }
+
+  /** Makes a transaction again until it is known what came of it, or cannot be known. */
+  async #insist(commit: Commit, underWay: UnderWay, signal: AbortSignal | undefined): Promise<Outcome> {
+    const witness = witnessOf(commit);
+    const backoff = new Backoff();
+    /** Of the newest attempt whose answer was lost: it may be carried out yet. */
+    let lost: EventValueError | undefined;
     for (;;) {
+      let conflict: (Outcome & { type: "conflict" }) | undefined;
       try {
-        return await this.#transaction(commit, signal);
+        const outcome = await this.#transaction(commit, signal);
+        if (outcome.type !== "conflict" || lost === undefined) return outcome;
+        conflict = outcome;
       } catch (error) {
         if (!isEventValueError(error, "EV_UNAVAILABLE") || !error.maybeApplied) throw error;
-        const outcome = await this.#look(commit, error, signal);
-        if (outcome !== "again") return outcome;
+        lost = error;
       }
+      if (witness === undefined) throw lost;
+      const verdict = await this.#look(witness, underWay, lost, signal);
+      if (typeof verdict === "object") return verdict;
+      if (conflict !== undefined) {
+        if (verdict === "beaten" || isFinal(conflict, commit)) return conflict;
+        // What is in the way now may be gone when the earlier attempt is carried out.
+        return { type: "unclear", found: conflict.found[commit.conditions.indexOf(witness.condition)], error: lost };
+      }
+      await backoff.wait(signal ?? this.#client.closed);
     }
   }
 
@@ -72,7 +137,7 @@ export class Commits {
 
   async #transaction({ conditions, changes }: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
     const answer = await this.#client.call(
-      txn,
+      changes.length === 0 ? compareOnly : txn,
       {
         compare: conditions.map((condition) => this.#compare(condition)),
         success: changes.map((change) => this.#operation(change)),
@@ -115,14 +180,17 @@ export class Commits {
   }
 
   /** The answer was lost, with `error`: finds out what came of it, and gives up after the time a call may take. */
-  async #look(commit: Commit, error: EventValueError, signal: AbortSignal | undefined): Promise<Outcome | "again"> {
-    const witness = witnessOf(commit);
-    if (witness === undefined) throw error;
+  async #look(
+    witness: Witness,
+    underWay: UnderWay,
+    error: EventValueError,
+    signal: AbortSignal | undefined,
+  ): Promise<Verdict> {
     const late = new AbortController();
     const following = follow(late, signal);
     const timer = setTimeout(() => late.abort(error), this.#client.requestTimeoutMs);
     try {
-      return await this.#judge(witness, error, late.signal);
+      return await this.#judge(witness, underWay, error, late.signal);
     } catch (failure) {
       signal?.throwIfAborted();
       // What cannot be looked at, for whatever reason, cannot be resolved.
@@ -133,20 +201,28 @@ export class Commits {
     }
   }
 
-  async #judge({ change, since }: Witness, error: EventValueError, signal: AbortSignal): Promise<Outcome | "again"> {
-    const { key } = change;
+  async #judge(
+    { change, condition }: Witness,
+    underWay: UnderWay,
+    error: EventValueError,
+    signal: AbortSignal,
+  ): Promise<Verdict> {
+    const { key, revision: since } = condition;
     const { record: current, revision } = await this.#read(key, undefined, signal);
-    const unclear = (): Outcome => ({ type: "unclear", found: current && storedKey(key, current), error });
-    if (since === 0) {
-      const first = current && (await this.#read(key, current.createRevision, signal)).record;
-      return first !== undefined && isBy(first, change) === true ? applied(first) : unclear();
+    if (since > 0 && current?.modRevision === since) return "untouched";
+    const next =
+      since > 0
+        ? await this.#firstAfter(since, current?.modRevision ?? revision, key, signal)
+        : current && (await this.#read(key, current.createRevision, signal)).record;
+    const by = isBy(next, change);
+    // What was to be absent may have been there and gone.
+    if (by === "others" && since > 0) return "beaten";
+    const { after, shared } = underWay;
+    if (by === "this" && next !== undefined && next.modRevision > Math.max(since, after) && !shared) {
+      // Deletions are not told of a transaction.
+      return { type: "applied", revision: next.modRevision, deleted: 0 };
     }
-    if (current?.modRevision === since) return "again";
-    const next = await this.#firstAfter(since, current?.modRevision ?? revision, key, signal);
-    const mine = isBy(next, change);
-    // In conflict for good, so it can be sent again to learn with what.
-    if (mine === false) return "again";
-    return mine === true && next !== undefined ? applied(next) : unclear();
+    return { type: "unclear", found: current && storedKey(key, current), error };
   }
 
   /** What first followed the key's revision `since`; it was something else at `until`. */
@@ -178,37 +254,51 @@ export class Commits {
   }
 }
 
+/** What a commit has to know of others to tell its writes from theirs. */
+interface UnderWay {
+  /** What was written up to this revision is not the commit's. */
+  readonly after: number;
+  /** Whether another commit was under way that puts a key with the same lease. */
+  shared: boolean;
+}
+
 /** A key that is written, and the revision it has to be at before. */
 interface Witness {
   readonly change: Change;
-  readonly since: number;
+  readonly condition: Condition;
 }
+
+/**
+ * What came of a commit: `untouched` where nothing was done so far, `beaten` where it is in conflict for good; both can
+ * be sent again.
+ */
+type Verdict = (Outcome & { type: "applied" | "unclear" }) | "untouched" | "beaten";
 
 /** The one of a commit's keys that tells most. */
 function witnessOf({ conditions, changes }: Commit): Witness | undefined {
-  const tells = ({ change, since }: Witness): number =>
-    (since > 0 ? 2 : 0) + (change.type === "put" && change.lease !== undefined ? 1 : 0);
+  const tells = ({ change, condition }: Witness): number =>
+    (condition.revision > 0 ? 2 : 0) + (change.type === "put" && change.lease !== undefined ? 1 : 0);
   let best: Witness | undefined;
   for (const change of changes) {
-    const since = conditions.find(({ key }) => key === change.key)?.revision;
-    if (since === undefined) continue;
-    const witness = { change, since };
+    const condition = conditions.find(({ key }) => key === change.key);
+    if (condition === undefined) continue;
+    const witness = { change, condition };
     if (best === undefined || tells(witness) > tells(best)) best = witness;
   }
   return best;
 }
 
-/** Whether `change` made the key what `record` tells, if it is the first after the change's condition held; or unknown. */
-function isBy(record: KeyRecord | undefined, change: Change): boolean | undefined {
-  if (change.type === "delete") return record === undefined ? undefined : false;
-  if (record === undefined || !holds(record.value, change.bytes)) return false;
-  if (record.lease !== (change.lease ?? "0")) return false;
-  return change.lease === undefined ? undefined : true;
+/** Whether the conditions cannot all hold any more: no key is at the same revision again, but it may be absent again. */
+function isFinal({ found }: Outcome & { type: "conflict" }, { conditions }: Commit): boolean {
+  return conditions.some(({ revision }, i) => revision > 0 && (found[i]?.revision ?? 0) !== revision);
 }
 
-function applied({ modRevision }: KeyRecord): Outcome {
-  // Deletions are not told of a transaction.
-  return { type: "applied", revision: modRevision, deleted: 0 };
+/** Who made the key what `record` tells, if it is the first after the change's condition held. */
+function isBy(record: KeyRecord | undefined, change: Change): "this" | "others" | "either" {
+  if (change.type === "delete") return record === undefined ? "either" : "others";
+  if (record === undefined || !holds(record.value, change.bytes)) return "others";
+  if (record.lease !== (change.lease ?? "0")) return "others";
+  return change.lease === undefined ? "either" : "this";
 }
 
 function storedKey(key: string, found: Omit<KeyRecord, "rawKey" | "key">): StoredKey {

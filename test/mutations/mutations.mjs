@@ -23,6 +23,8 @@ const transport = "test/etcd/transport.test.ts";
 const silence = "test/etcd/facts/silence.test.ts";
 const backoff = "test/etcd/facts/backoff.test.ts";
 const leases = "test/etcd/facts/leases.test.ts";
+const lost = "test/etcd/lost-answers.test.ts";
+const election = "test/etcd/election.test.ts";
 
 /** @type {readonly Mutation[]} */
 export const mutations = [
@@ -307,6 +309,125 @@ export const mutations = [
     find: "if (++suspicions === 2)",
     replace: "if (++suspicions === 1)",
     caughtBy: { files: [feed], tests: "alone: a second read says otherwise" },
+  },
+  {
+    name: "a lost answer of a conditional write counts as applied when the bytes are equal",
+    file: "src/etcd/commits.ts",
+    find: 'return change.lease === undefined ? "either" : "this";',
+    replace: 'return "this";',
+    caughtBy: { files: [lost], tests: "without a lease: looking cannot tell" },
+  },
+  {
+    name: "an update is sent again after a lost answer",
+    file: "src/etcd/commits.ts",
+    find: "        lost = error;\n",
+    replace: "        continue;\n",
+    caughtBy: { files: [lost], tests: "one that counts is not made twice" },
+  },
+  {
+    name: "what is sent again counts as beaten where the first was carried out late",
+    file: "src/etcd/commits.ts",
+    find: 'if (outcome.type !== "conflict" || lost === undefined) return outcome;',
+    replace: "return outcome;",
+    caughtBy: { files: [lost], tests: "is not in conflict with itself" },
+  },
+  {
+    name: "the same bytes with another lease count as one's own",
+    file: "src/etcd/commits.ts",
+    find: 'if (record.lease !== (change.lease ?? "0")) return "others";',
+    replace: "",
+    caughtBy: { files: [lost], tests: "where somebody else was first" },
+  },
+  {
+    name: "of what followed only the newest is looked at",
+    file: "src/etcd/commits.ts",
+    find: "while (high - low > 1) {",
+    replace: "while (false) {",
+    caughtBy: { files: [lost], tests: "is found in the history" },
+  },
+  {
+    name: "what was written with the lease before counts as written now",
+    file: "src/etcd/commits.ts",
+    find: "next.modRevision > Math.max(since, after) && ",
+    replace: "",
+    caughtBy: { files: [lost], tests: "not taken for the one from before" },
+  },
+  {
+    name: "two that write the same with the same lease both have written",
+    file: "src/etcd/commits.ts",
+    find: " && !shared) {",
+    replace: ") {",
+    caughtBy: { files: [lost], tests: "of two at once" },
+  },
+  {
+    name: "what came of a write is looked for without an end",
+    file: "src/etcd/commits.ts",
+    find: "late.abort(error)",
+    replace: "{}",
+    caughtBy: { files: [lost], tests: "gives up after requestTimeoutMs" },
+  },
+  {
+    name: "what is sent again is sent at once",
+    file: "src/etcd/commits.ts",
+    find: "await backoff.wait(signal ?? this.#client.closed);",
+    replace: "",
+    caughtBy: { files: [lost], tests: "waits in between" },
+  },
+  {
+    name: "a key that is absent was never there",
+    file: "src/etcd/commits.ts",
+    find: "since > 0 && current?.modRevision === since",
+    replace: "(current?.modRevision ?? 0) === since",
+    caughtBy: { files: [lost], tests: "where looking does not tell" },
+  },
+  {
+    name: "a conflict with what may go again is final",
+    file: "src/etcd/commits.ts",
+    find: 'if (verdict === "beaten" || isFinal(conflict, commit)) return',
+    replace: "return",
+    caughtBy: { files: [lost], tests: "over several keys" },
+  },
+  {
+    name: "an update that is made already is unclear",
+    file: "src/keyspace/writer.ts",
+    find: "if (holds(compute(outcome.found), outcome.found.bytes)) return",
+    replace: "if (false) return",
+    caughtBy: { files: [lost], tests: "that would not change what is there" },
+  },
+  {
+    name: "an update does not compare",
+    file: "src/keyspace/writer.ts",
+    find: "const conditions = [{ key, revision: ifRevision ?? current?.revision ?? 0 }];",
+    replace: "const conditions = ifRevision === undefined ? [] : [{ key, revision: ifRevision }];",
+    caughtBy: { files: ["test/etcd/fairness.test.ts"], tests: "by eight keyspaces" },
+  },
+  {
+    name: "a candidate that is not the oldest leads",
+    file: "src/keyspace/election.ts",
+    find: "return this.#present && this.#older.size === 0;",
+    replace: "return this.#present;",
+    caughtBy: { files: [election], tests: "is won by the oldest candidate only" },
+  },
+  {
+    name: "lost keys are not noticed by a leader",
+    file: "src/keyspace/election.ts",
+    find: "while (!field.isLost) {",
+    replace: "while (false) {",
+    caughtBy: { files: [election], tests: "is lost by a leader whose key is deleted" },
+  },
+  {
+    name: "a leader's fence holds when its key is gone",
+    file: "src/keyspace/election.ts",
+    find: "this.fence = ifRevision(key, revision);",
+    replace: "this.fence = ifRevision(key, 0);",
+    caughtBy: { files: [election], tests: "its fence tells" },
+  },
+  {
+    name: "a merge is made in steps beside a live map",
+    file: "src/etcd/range-feed.ts",
+    find: "if (this.readers > 0) continue;",
+    replace: "",
+    caughtBy: { files: ["test/etcd/facts/live-maps.test.ts"], tests: "while the difference of a resync is merged" },
   },
 ];
 

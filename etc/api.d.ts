@@ -191,6 +191,10 @@ export type { ErrorCode, ErrorFields, EventValueErrorOf } from "./errors.ts";
 export { bytes, json, text } from "./codec.ts";
 export type { Codec, Decode, InferInput, InferOutput, StandardIssue, StandardResult, StandardSchemaV1, } from "./codec.ts";
 export type { Batch, CallOptions, CampaignOptions, Election, GetBatchOptions, InvalidUpdate, Keyspace, KeyRange, KeyUpdate, KeyValue, Leadership, Lease, LeaseOptions, LiveMap, RangeSelector, RangeWatcher, ReadableKeyRange, ReadableKeyValue, Status, TransactionOperation, Versioned, WriteOptions, } from "./keyspace.ts";
+export { announce } from "./keyspace/announce.ts";
+export type { AnnounceOptions, AnnounceTarget } from "./keyspace/announce.ts";
+export { lead } from "./keyspace/lead.ts";
+export type { LeadContext, LeadOptions } from "./keyspace/lead.ts";
 export { ifRevision, put, remove } from "./keyspace/transaction.ts";
 export type { PutOptions } from "./keyspace/transaction.ts";
 export { LockstepValue } from "./memory/lockstep-value.ts";
@@ -210,6 +214,7 @@ export { runLatest } from "./operators/run-latest.ts";
 export type { RunLatestContext, RunLatestOptions } from "./operators/run-latest.ts";
 export { runWhile } from "./operators/run-while.ts";
 export type { RunWhileContext, RunWhileOptions } from "./operators/run-while.ts";
+export { skipInvalid } from "./operators/skip-invalid.ts";
 export { waitFor } from "./operators/wait-for.ts";
 export type { WaitForOptions } from "./operators/wait-for.ts";
 
@@ -368,6 +373,33 @@ export interface Keyspace extends AsyncDisposable {
     readonly status: Watchable<Status>;
     close(): Promise<void>;
 }
+
+// keyspace/announce.d.ts
+
+import type { Keyspace, WriteOptions } from "../keyspace.ts";
+import type { Watchable } from "../watchable.ts";
+export interface AnnounceTarget<in T> {
+    readonly set: (value: T, options: WriteOptions) => Promise<{
+        readonly revision: number;
+    }>;
+}
+export interface AnnounceOptions {
+    readonly signal?: AbortSignal | undefined;
+    readonly ttlMs?: number | undefined;
+}
+export declare function announce<T>(keyspace: Pick<Keyspace, "lease">, key: AnnounceTarget<T>, value: Watchable<T>, options?: AnnounceOptions): Promise<void>;
+
+// keyspace/lead.d.ts
+
+import type { Election, Leadership } from "../keyspace.ts";
+export interface LeadContext {
+    readonly signal: AbortSignal;
+}
+export interface LeadOptions {
+    readonly signal?: AbortSignal | undefined;
+    readonly ttlMs?: number | undefined;
+}
+export declare function lead<T>(election: Pick<Election, "campaign">, value: string, task: (leadership: Leadership, context: LeadContext) => T | PromiseLike<T>, options?: LeadOptions): Promise<T>;
 
 // keyspace/store-keyspace.d.ts
 
@@ -548,6 +580,12 @@ export interface RunWhileOptions {
 }
 export declare function runWhile<T, S extends T>(source: Watchable<T>, predicate: (value: T) => value is S, task: (value: S, context: RunWhileContext) => unknown, options?: RunWhileOptions): Promise<void>;
 export declare function runWhile<T>(source: Watchable<T>, predicate: (value: T) => boolean, task: (value: T, context: RunWhileContext) => unknown, options?: RunWhileOptions): Promise<void>;
+
+// operators/skip-invalid.d.ts
+
+import { type EventValueErrorOf } from "../errors.ts";
+import type { Watchable } from "../watchable.ts";
+export declare function skipInvalid<T>(source: Watchable<T>, report?: (error: EventValueErrorOf<"EV_DECODE">) => void): Watchable<T>;
 
 // operators/wait-for.d.ts
 

@@ -1,5 +1,5 @@
 /**
- * A server that is restarted only when its own part of the configuration changed. Shows `runLatest` with `select`.
+ * A server that is restarted only when its own part of the configuration changed. Shows `skipInvalid`, and `runLatest` with `select`.
  *
  * `config` holds JSON. A greeting takes effect at once, `server` by a restart; what the schema refuses changes nothing.
  * Run the server on an etcd, and change its configuration from another terminal:
@@ -12,7 +12,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { isDeepStrictEqual } from "node:util";
-import { filter, json, MemoryValue, pipeTo, runLatest, text } from "event-value";
+import { json, MemoryValue, pipeTo, runLatest, skipInvalid, text } from "event-value";
 import * as z from "zod";
 import { run } from "./shared/run.ts";
 
@@ -23,29 +23,18 @@ const schema = z.object({
     .object({ port: z.int().min(0).max(65535).default(0), requestTimeoutMs: z.int().min(1).default(5000) })
     .prefault({}),
 });
-type Config = z.infer<typeof schema>;
-const codec = json(schema);
 
 /** The URL of the running server. */
 const url = new MemoryValue({ initial: "" });
 
 await run(
   async ({ keyspace, signal }) => {
-    const decode = (bytes: Uint8Array, key: string): Config | undefined => {
-      try {
-        return codec.decode(bytes, key);
-      } catch (error) {
-        console.log(`ignored what ${key} holds: ${(error as Error).message}`);
-        return undefined;
-      }
-    };
-    const stored = keyspace.value("config", decode, { default: schema.parse({}) });
-    const config = new MemoryValue<Config>();
-    const following = pipeTo(
-      filter(stored, (value) => value !== undefined),
-      config,
-      { signal },
-    );
+    const stored = keyspace.value("config", json(schema), { default: schema.parse({}) });
+    const valid = skipInvalid(stored, ({ key, cause }) => {
+      console.log(`ignored what ${key} holds: ${(cause as Error).message}`);
+    });
+    const config = new MemoryValue<z.infer<typeof schema>>();
+    const following = pipeTo(valid, config, { signal });
 
     const serving = runLatest(
       config,

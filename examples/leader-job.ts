@@ -1,5 +1,5 @@
 /**
- * A job that one of several workers does, while a switch is on. Shows `election`, `fence` and `runWhile`.
+ * A job that one of several workers does, while a switch is on. Shows `lead`, `fence` and `runWhile`.
  *
  * Whoever is elected makes a report again and again, as long as `report/enabled` says so. Each report is written in a
  * transaction that the store refuses once somebody else leads, so that two never mix, however late one of them is. In
@@ -11,39 +11,22 @@
  *   npx event-value set report/enabled false
  */
 import { setInterval } from "node:timers/promises";
-import { isEventValueError, json, type Keyspace, type Leadership, put, runWhile, text } from "event-value";
+import { isEventValueError, json, type Keyspace, lead, type Leadership, put, runWhile, text } from "event-value";
 import * as z from "zod";
 import { run } from "./shared/run.ts";
 
 const enabledCodec = json(z.boolean());
 const reportCodec = json<{ by: string; number: number }>();
 
-/** Campaigns and leads, again and again, until `signal` is aborted. */
-async function work(keyspace: Keyspace, name: string, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await lead(keyspace, name, signal);
-    } catch (error) {
-      if (!signal.aborted && !isPassing(error)) throw error;
-    }
-  }
-}
-
-/** Whether this is the store that could not be reached in time, or the fence: somebody else may lead by now. */
-function isPassing(error: unknown): boolean {
-  const codes = ["EV_LEASE_NOT_FOUND", "EV_CONFLICT", "EV_UNAVAILABLE"] as const;
-  return codes.some((code) => isEventValueError(error, code));
-}
-
-async function lead(keyspace: Keyspace, name: string, signal: AbortSignal): Promise<void> {
-  await using leadership = await keyspace.election("report/leader").campaign(name, { ttlMs: 2000, signal });
+/** Makes reports while the switch is on, until the leadership is lost or all ends: `signal` is aborted then. */
+async function work(keyspace: Keyspace, name: string, leadership: Leadership, signal: AbortSignal): Promise<void> {
   console.log(`${name} leads`);
   try {
     await runWhile(
       keyspace.value("report/enabled", enabledCodec, { default: true }),
       (on) => on,
       (_, { signal: paused }) => makeReports(keyspace, name, leadership, paused),
-      { signal: AbortSignal.any([signal, leadership.lost]) },
+      { signal },
     );
   } finally {
     console.log(`${name} leads no more`);
@@ -62,8 +45,13 @@ async function makeReports(
   try {
     for await (const _ of setInterval(200, undefined, { signal })) {
       const number = ((await report.read({ signal }))?.value.number ?? 0) + 1;
-      await keyspace.transaction([fence, put(report, { by: name, number })], { signal });
-      console.log(`${name} made report ${number}`);
+      try {
+        await keyspace.transaction([fence, put(report, { by: name, number })], { signal });
+        console.log(`${name} made report ${number}`);
+      } catch (error) {
+        // The answer was lost: the next report goes on from what is there.
+        if (!isEventValueError(error, "EV_UNAVAILABLE")) throw error;
+      }
     }
   } finally {
     console.log(`${name} stops`);
@@ -73,7 +61,15 @@ async function makeReports(
 await run(
   async ({ keyspace, signal, args }) => {
     const names = args.length > 0 ? args : ["ann", "ben", "cem"];
-    await Promise.all(names.map((name) => work(keyspace, name, signal)));
+    const campaigns = names.map((name) =>
+      lead(
+        keyspace.election("report/leader"),
+        name,
+        (leadership, { signal: over }) => work(keyspace, name, leadership, over),
+        { ttlMs: 2000, signal },
+      ),
+    );
+    await Promise.all(campaigns);
   },
   async ({ keyspace }, step) => {
     const enabled = keyspace.value("report/enabled", enabledCodec);

@@ -1,5 +1,5 @@
 /**
- * Servers that announce themselves, and a client that spreads its requests. Shows `live()` maps, leases and `waitFor`.
+ * Servers that announce themselves, and a client that spreads its requests. Shows `announce`, `live()` maps and `waitFor`.
  *
  * `servers/NAME` holds a server's URL, bound to a lease: when the server dies, its entry goes too. The client needs no
  * list of its own, asks for none, and has none that is out of date. In an etcd, one process each:
@@ -13,7 +13,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { distinctUntilChanged, isEventValueError, type Keyspace, map, pipeTo, text, waitFor } from "event-value";
+import { announce, distinctUntilChanged, type Keyspace, map, MemoryValue, pipeTo, text, waitFor } from "event-value";
 import { type Example, run } from "./shared/run.ts";
 
 const ttlMs = 2000;
@@ -22,7 +22,10 @@ const ttlMs = 2000;
 async function serve(keyspace: Keyspace, name: string, signal: AbortSignal): Promise<void> {
   const server = await listen(name);
   const { port } = server.address() as AddressInfo;
-  await announce(keyspace, `servers/${name}`, `http://127.0.0.1:${port}`, signal);
+  const url = new MemoryValue({ initial: `http://127.0.0.1:${port}` });
+  await announce(keyspace, keyspace.value(`servers/${name}`, text), url, { ttlMs, signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
   server.close();
   server.closeIdleConnections();
 }
@@ -31,22 +34,6 @@ async function listen(name: string): Promise<Server> {
   const server = createServer((_, response) => response.end(name)).listen(0, "127.0.0.1");
   await once(server, "listening");
   return server;
-}
-
-/** Keeps an entry there until `signal` is aborted: under a new lease, where the store was out of reach for too long. */
-async function announce(keyspace: Keyspace, key: string, url: string, signal: AbortSignal): Promise<void> {
-  const entry = keyspace.value(key, text);
-  while (!signal.aborted) {
-    try {
-      await using lease = await keyspace.lease({ ttlMs, signal });
-      const over = AbortSignal.any([signal, lease.lost]);
-      await entry.set(url, { lease, signal: over });
-      if (!over.aborted) await once(over, "abort");
-    } catch (error) {
-      const isPassing = isEventValueError(error, "EV_UNAVAILABLE") || isEventValueError(error, "EV_LEASE_NOT_FOUND");
-      if (!isPassing && !signal.aborted) throw error;
-    }
-  }
 }
 
 /** Sends a request after the other, each to the next of the servers that are there. */

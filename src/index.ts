@@ -35,6 +35,10 @@ export type {
   Versioned,
   WriteOptions,
 } from "./keyspace.ts";
+export { announce } from "./keyspace/announce.ts";
+export type { AnnounceOptions, AnnounceTarget } from "./keyspace/announce.ts";
+export { lead } from "./keyspace/lead.ts";
+export type { LeadContext, LeadOptions } from "./keyspace/lead.ts";
 export { ifRevision, put, remove } from "./keyspace/transaction.ts";
 export type { PutOptions } from "./keyspace/transaction.ts";
 export { LockstepValue } from "./memory/lockstep-value.ts";
@@ -54,5 +58,6 @@ export { runLatest } from "./operators/run-latest.ts";
 export type { RunLatestContext, RunLatestOptions } from "./operators/run-latest.ts";
 export { runWhile } from "./operators/run-while.ts";
 export type { RunWhileContext, RunWhileOptions } from "./operators/run-while.ts";
+export { skipInvalid } from "./operators/skip-invalid.ts";
 export { waitFor } from "./operators/wait-for.ts";
 export type { WaitForOptions } from "./operators/wait-for.ts";

@@ -6,16 +6,16 @@
  */
 import { isIP } from "node:net";
 import {
+  announce,
   type Codec,
   filter,
-  isEventValueError,
   json,
   type Keyspace,
-  type Lease,
   type MemoryValue,
   pipeTo,
   waitFor,
   type Watchable,
+  type WriteOptions,
 } from "event-value";
 import { type Host, run as thisRun } from "./machine.ts";
 
@@ -69,44 +69,33 @@ export interface Membership {
 }
 
 /**
- * Publishes `machine`, and all hosts that there are to `hosts`, until the keyspace is closed. Rejects then, or when that
- * is refused for good.
+ * Publishes `machine` until `signal` is aborted, and all hosts that there are to `hosts` until the keyspace is closed.
+ * Rejects then, or when that is refused for good.
  */
 export async function takePart(
   keyspace: Keyspace,
   { name, ttlMs }: Membership,
   machine: Watchable<Host>,
   hosts: MemoryValue<Hosts | undefined, never>,
+  signal: AbortSignal,
 ): Promise<void> {
   const key = prefix + name;
   const entries = keyspace.range(prefix, hostCodec);
   const live = await entries.live();
 
-  /** Publishes under one lease after the other: a lease is lost when the store was out of reach for longer than its TTL. */
-  async function publish(): Promise<void> {
-    for (let lease: Lease | undefined; ;) {
+  const unlessTaken = (host: Host) => (entry: Host | undefined) => {
+    if (!isTaken(entry)) return host;
+    throw new Error(`another process publishes ${key} in this etcd: choose another name with --name NAME`);
+  };
+  const entry = {
+    async set(host: Host, options: WriteOptions) {
       const found = live.get(key);
       if (isTaken(found)) {
         // A process that lives writes again in a moment; the entry of one that died disappears with its lease.
         await waitFor(live, () => live.get(key) !== found, { signal: AbortSignal.timeout(2 * ttlMs) }).catch(() => {});
       }
-      lease ??= await keyspace.lease({ ttlMs });
-      const { lost: signal } = lease;
-      const write = (host: Host): Promise<unknown> => entries.update(key, unlessTaken(host), { lease, signal });
-      try {
-        // One write at a time: samples taken meanwhile are conflated, and the newest is written next.
-        return await pipeTo(machine, write, { signal });
-      } catch (error) {
-        if (isEventValueError(error, "EV_LEASE_NOT_FOUND")) lease = undefined;
-        // An answer that was lost: what was to be written then is written now.
-        else if (!isEventValueError(error, "EV_UNAVAILABLE")) throw error;
-      }
-    }
-  }
-
-  const unlessTaken = (host: Host) => (entry: Host | undefined) => {
-    if (!isTaken(entry)) return host;
-    throw new Error(`another process publishes ${key} in this etcd: choose another name with --name NAME`);
+      return entries.update(key, unlessTaken(host), options);
+    },
   };
 
   // Before this machine is in it (again), the directory is not complete: nobody is to act on it.
@@ -116,7 +105,7 @@ export async function takePart(
     const unreadable = [...live.invalid.keys()];
     hosts.update((known) => ({ change: (known?.change ?? 0) + 1, byName, unreadable }));
   });
-  await Promise.all([publish(), following]);
+  await Promise.all([announce(keyspace, entry, machine, { ttlMs, signal }), following]);
 }
 
 function isTaken(entry: Host | undefined): boolean {

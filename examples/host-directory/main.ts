@@ -95,7 +95,7 @@ async function run({ keyspace, member, where, state, file, forMs }: Options, sto
   // All hosts that there are, and those that consumers are given: none, as long as they are not known.
   const newest = new MemoryValue<Hosts | undefined>({ initial: undefined });
   const hosts = filter(newest, (known) => known !== undefined);
-  void start(takePart(keyspace, member, machine, newest));
+  void start(takePart(keyspace, member, machine, newest, stop.signal));
 
   // The consumers. What they report are Event Values again, of which the table is the consumer.
   const consumers = [

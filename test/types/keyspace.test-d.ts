@@ -1,6 +1,7 @@
 /** How the types of values flow from a codec to where they are used; checked by tsc, never run. */
 import { z } from "zod";
 import {
+  announce,
   type Batch,
   combine,
   distinctUntilChanged,
@@ -12,16 +13,19 @@ import {
   type KeyRange,
   type KeyUpdate,
   type KeyValue,
+  lead,
   type Leadership,
   type LiveMap,
   map,
   MemoryKeyspace,
+  MemoryValue,
   pipeTo,
   put,
   type ReadableKeyRange,
   type ReadableKeyValue,
   remove,
   runLatest,
+  skipInvalid,
   type Status,
   text,
   type TransactionOperation,
@@ -140,6 +144,31 @@ async function electionTypes(): Promise<void> {
   expectType<Equal<typeof leader, { readonly value: string; readonly revision: number } | undefined>>();
 }
 
+async function longRunningTypes(): Promise<void> {
+  const limit = keyspace.value("a", json<number>(), { default: 1 });
+  const valid = skipInvalid(limit, ({ key, bytes, revision }) => [key.length, bytes.length, revision]);
+  expectType<Equal<typeof valid, Watchable<number>>>();
+
+  const announcing = announce(keyspace, limit, new MemoryValue({ initial: 1 }), { signal, ttlMs: 5000 });
+  expectType<Equal<typeof announcing, Promise<void>>>();
+  const services = keyspace.range("services/", json(serviceSchema));
+  const entry = { set: services.set.bind(services, "services/db") };
+  await announce(keyspace, entry, new MemoryValue<Service>());
+  // @ts-expect-error -- a number is wanted
+  await announce(keyspace, limit, new MemoryValue({ initial: "1" }));
+  // @ts-expect-error -- a constant is a value that does not change
+  await announce(keyspace, limit, 1);
+  const readOnly = keyspace.value("a", (bytes) => bytes.length);
+  // @ts-expect-error -- it cannot be written
+  await announce(keyspace, readOnly, new MemoryValue({ initial: 1 }));
+
+  const made = await lead(keyspace.election("leader"), "me", async ({ revision }, { signal: over }) => {
+    expectType<Equal<typeof over, AbortSignal>>();
+    return revision;
+  });
+  expectType<Equal<typeof made, number>>();
+}
+
 /** An application begins with one and moves to another. */
 async function keyspaces(): Promise<readonly Keyspace[]> {
   const memory = new MemoryKeyspace({ namespace: "app/" });
@@ -157,4 +186,4 @@ async function keyspaces(): Promise<readonly Keyspace[]> {
   ];
 }
 
-void [valueTypes, rangeTypes, operatorTypes, transactionTypes, electionTypes, keyspaces];
+void [valueTypes, rangeTypes, operatorTypes, transactionTypes, electionTypes, longRunningTypes, keyspaces];

@@ -183,7 +183,8 @@ export interface LiveMap<out T> extends ReadonlyMap<string, T>, Watchable<Batch<
   readonly invalid: ReadonlyMap<string, EventValueError>;
   /**
    * Waits until the map is at `revision`, as a write gives it, or later: also where that revision has only changed keys
-   * outside of the range.
+   * outside of the range. A store that was restored and is written to again before anybody has noticed cannot be told
+   * from one that goes on: a revision that the map had reached before is reached.
    *
    * @returns the map
    * @throws {@link EventValueError} `EV_UNAVAILABLE` where the store was restored to an older revision, so that this
@@ -219,7 +220,8 @@ export interface Lease extends AsyncDisposable {
   readonly id: string;
   /**
    * Aborted when the lease is lost: the store said so, or no keepalive was answered in time. Its reason is an
-   * {@link EventValueError} `EV_LEASE_NOT_FOUND`. Closing the lease does not abort it.
+   * {@link EventValueError} `EV_LEASE_NOT_FOUND`; where the keyspace was closed, which ends its leases, `EV_CLOSED`.
+   * Closing the lease itself does not abort it.
    *
    * A blocked event loop delays it, as it would any timer. Who has to be sure *fences* its writes: a write with
    * `{ lease }` is refused with `EV_LEASE_NOT_FOUND` once the lease is gone, and one with `ifRevision`, or in a
@@ -249,7 +251,8 @@ export interface CampaignOptions extends CallOptions {
 export interface Leadership extends AsyncDisposable {
   /**
    * Aborted when the leadership is lost: its lease is (see {@link Lease.lost}, also for what delays it), or its key was
-   * deleted. Its reason is an {@link EventValueError} `EV_LEASE_NOT_FOUND`. Resigning does not abort it.
+   * deleted. Its reason is an {@link EventValueError} `EV_LEASE_NOT_FOUND`, or `EV_CLOSED` where the keyspace was closed.
+   * Resigning does not abort it.
    */
   readonly lost: AbortSignal;
   /** The revision with which the leader's candidacy began. Each leader's is higher than those before. */

@@ -11,8 +11,8 @@
  * - It is still at R: nothing was carried out so far. Send it again.
  * - What first followed R is not what was to be written: somebody else was first, and the write is in conflict for good.
  * - What first followed R is what was to be written, and bound to the lease it was to be bound to: it was carried out.
- *   No other keyspace writes with that lease; and in this one, nothing that was under way at the same time has put the key
- *   with it, and nothing before was answered with a revision as new.
+ *   No other keyspace writes with that lease, and this one writes a key once at a time: it was not what was answered with
+ *   a revision as new before.
  * - The same without a lease: it was carried out, or somebody else has written just the same. The store does not say who
  *   wrote; two that count from 5 to 6 both find the 6. So it stays unclear.
  *
@@ -29,7 +29,7 @@
 import { type EventValueError, isEventValueError } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
 import { Backoff } from "../internal/backoff.ts";
-import type { Change, Commit, Condition, Outcome } from "../keyspace/store.ts";
+import { type Change, type Commit, type Condition, isMet, type Outcome } from "../keyspace/store.ts";
 import type { StoredKey } from "../range/conflating-log.ts";
 import { holds } from "../range/packed.ts";
 import type { Client } from "./client.ts";
@@ -52,8 +52,6 @@ export class Commits {
   readonly #names: KeyNames;
   /** The newest revision that a commit was told to have made. */
   #newest = 0;
-  /** The commits under way, by each key that they put with a lease. */
-  readonly #bound = new Map<string, Set<UnderWay>>();
 
   constructor(client: Client, names: KeyNames) {
     this.#client = client;
@@ -64,41 +62,19 @@ export class Commits {
   async make(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
     const { conditions, changes } = commit;
     const [change] = changes;
-    const underWay: UnderWay = { after: this.#newest, shared: false };
-    const leave = this.#enter(changes, underWay);
-    try {
-      const outcome =
-        conditions.length === 0 && changes.length === 1 && change !== undefined
-          ? await this.#one(change, signal)
-          : await this.#insist(commit, underWay, signal);
-      if (outcome.type === "applied" && outcome.revision > this.#newest) this.#newest = outcome.revision;
-      return outcome;
-    } finally {
-      leave();
-    }
-  }
-
-  /** Sees to it that two know of each other that put the same key with the same lease. */
-  #enter(changes: readonly Change[], underWay: UnderWay): () => void {
-    const names = changes.flatMap((change) =>
-      change.type === "put" && change.lease !== undefined ? [`${change.lease}/${change.key}`] : [],
-    );
-    for (const name of names) {
-      const all = this.#bound.get(name) ?? new Set();
-      this.#bound.set(name, all.add(underWay));
-      if (all.size > 1) for (const each of all) each.shared = true;
-    }
-    return () => {
-      for (const name of names) {
-        const all = this.#bound.get(name);
-        if (all?.delete(underWay) === true && all.size === 0) this.#bound.delete(name);
-      }
-    };
+    const outcome =
+      conditions.length === 0 && changes.length === 1 && change !== undefined
+        ? await this.#one(change, signal)
+        : await this.#insist(commit, signal);
+    if (outcome.type === "applied" && outcome.revision > this.#newest) this.#newest = outcome.revision;
+    return outcome;
   }
 
   /** Makes a transaction again until it is known what came of it, or cannot be known. */
-  async #insist(commit: Commit, underWay: UnderWay, signal: AbortSignal | undefined): Promise<Outcome> {
+  async #insist(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
     const witness = witnessOf(commit);
+    /** What was written up to this revision is not the commit's. */
+    const after = this.#newest;
     const backoff = new Backoff();
     /** Of the newest attempt whose answer was lost: it may be carried out yet. */
     let lost: EventValueError | undefined;
@@ -109,11 +85,15 @@ export class Commits {
         if (outcome.type !== "conflict" || lost === undefined) return outcome;
         conflict = outcome;
       } catch (error) {
-        if (!isEventValueError(error, "EV_UNAVAILABLE") || !error.maybeApplied) throw error;
+        if (!isEventValueError(error, "EV_UNAVAILABLE") || !error.maybeApplied) {
+          // What is refused now says nothing of the attempt before, but that a lease is gone: it was there then, or never.
+          if (lost === undefined || !isRefusal(error)) throw error;
+          throw lost;
+        }
         lost = error;
       }
       if (witness === undefined) throw lost;
-      const verdict = await this.#look(witness, underWay, lost, signal);
+      const verdict = await this.#look(witness, after, lost, signal);
       if (typeof verdict === "object") return verdict;
       if (conflict !== undefined) {
         if (verdict === "beaten" || isFinal(conflict, commit)) return conflict;
@@ -152,13 +132,12 @@ export class Commits {
   }
 
   /** An absent key compares as one of revision 0. */
-  #compare({ key, revision }: Condition): Compare {
-    return {
-      key: this.#names.toStore(key),
-      target: CompareTarget.MOD,
-      result: CompareResult.EQUAL,
-      targetUnion: { $case: "modRevision", value: revision },
-    };
+  #compare({ key, revision, of }: Condition): Compare {
+    const compared: Pick<Compare, "target" | "targetUnion"> =
+      of === "creation"
+        ? { target: CompareTarget.CREATE, targetUnion: { $case: "createRevision", value: revision } }
+        : { target: CompareTarget.MOD, targetUnion: { $case: "modRevision", value: revision } };
+    return { key: this.#names.toStore(key), result: CompareResult.EQUAL, ...compared };
   }
 
   #operation(change: Change): RequestOp {
@@ -182,7 +161,7 @@ export class Commits {
   /** The answer was lost, with `error`: finds out what came of it, and gives up after the time a call may take. */
   async #look(
     witness: Witness,
-    underWay: UnderWay,
+    after: number,
     error: EventValueError,
     signal: AbortSignal | undefined,
   ): Promise<Verdict> {
@@ -190,7 +169,7 @@ export class Commits {
     const following = follow(late, signal);
     const timer = setTimeout(() => late.abort(error), this.#client.requestTimeoutMs);
     try {
-      return await this.#judge(witness, underWay, error, late.signal);
+      return await this.#judge(witness, after, error, late.signal);
     } catch (failure) {
       signal?.throwIfAborted();
       // What cannot be looked at, for whatever reason, cannot be resolved.
@@ -203,7 +182,7 @@ export class Commits {
 
   async #judge(
     { change, condition }: Witness,
-    underWay: UnderWay,
+    after: number,
     error: EventValueError,
     signal: AbortSignal,
   ): Promise<Verdict> {
@@ -217,8 +196,7 @@ export class Commits {
     const by = isBy(next, change);
     // What was to be absent may have been there and gone.
     if (by === "others" && since > 0) return "beaten";
-    const { after, shared } = underWay;
-    if (by === "this" && next !== undefined && next.modRevision > Math.max(since, after) && !shared) {
+    if (by === "this" && next !== undefined && next.modRevision > Math.max(since, after)) {
       // Deletions are not told of a transaction.
       return { type: "applied", revision: next.modRevision, deleted: 0 };
     }
@@ -254,14 +232,6 @@ export class Commits {
   }
 }
 
-/** What a commit has to know of others to tell its writes from theirs. */
-interface UnderWay {
-  /** What was written up to this revision is not the commit's. */
-  readonly after: number;
-  /** Whether another commit was under way that puts a key with the same lease. */
-  shared: boolean;
-}
-
 /** A key that is written, and the revision it has to be at before. */
 interface Witness {
   readonly change: Change;
@@ -280,7 +250,7 @@ function witnessOf({ conditions, changes }: Commit): Witness | undefined {
     (condition.revision > 0 ? 2 : 0) + (change.type === "put" && change.lease !== undefined ? 1 : 0);
   let best: Witness | undefined;
   for (const change of changes) {
-    const condition = conditions.find(({ key }) => key === change.key);
+    const condition = conditions.find(({ key, of }) => key === change.key && of === "last write");
     if (condition === undefined) continue;
     const witness = { change, condition };
     if (best === undefined || tells(witness) > tells(best)) best = witness;
@@ -288,9 +258,14 @@ function witnessOf({ conditions, changes }: Commit): Witness | undefined {
   return best;
 }
 
+/** Whether the store has refused the write, of which it might have made an earlier attempt. */
+function isRefusal(error: unknown): boolean {
+  return isEventValueError(error) && error.code !== "EV_CLOSED" && error.code !== "EV_LEASE_NOT_FOUND";
+}
+
 /** Whether the conditions cannot all hold any more: no key is at the same revision again, but it may be absent again. */
 function isFinal({ found }: Outcome & { type: "conflict" }, { conditions }: Commit): boolean {
-  return conditions.some(({ revision }, i) => revision > 0 && (found[i]?.revision ?? 0) !== revision);
+  return conditions.some((condition, i) => condition.revision > 0 && !isMet(condition, found[i]));
 }
 
 /** Who made the key what `record` tells, if it is the first after the change's condition held. */

@@ -123,9 +123,15 @@ export class EtcdKeyspace extends StoreKeyspace {
           "key" in extent ? { key: names.toStore(extent.key), rangeEnd: undefined } : names.range(extent.range),
           context,
         ),
-      commit: (commit, signal) => commits.make(commit, signal),
-      grant: (ttlMs, signal) => leases.grant(ttlMs, signal),
-      closed: client.closed,
+      commit: async (commit, signal) => {
+        closing.signal.throwIfAborted();
+        return commits.make(commit, signal);
+      },
+      grant: async (ttlMs, signal) => {
+        closing.signal.throwIfAborted();
+        return leases.grant(ttlMs, signal);
+      },
+      closed: closing.signal,
     });
     this.#client = client;
     this.#context = context;

@@ -111,7 +111,7 @@ export class Leases {
   /** Revokes all leases, as far as the store can be reached in a moment. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const lease of this.#leases.values()) void lease.close().catch(() => {});
+    for (const lease of this.#leases.values()) lease.end();
     if (this.#revoking.size === 0) return;
     const timer = setTimeout(() => this.#late.abort(), revokeOnCloseMs);
     await Promise.allSettled(this.#revoking);
@@ -213,6 +213,12 @@ class EtcdLease implements Lease {
   close(): Promise<void> {
     this.#ended ??= this.#lost.signal.aborted ? Promise.resolve() : this.#revoke();
     return this.#ended;
+  }
+
+  /** The keyspace is closed, perhaps by somebody who does not know of the lease: who holds it is told. */
+  end(): void {
+    this.close().catch(() => {});
+    this.#lost.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
   }
 
   #revoke(): Promise<void> {

@@ -146,15 +146,25 @@ export class RangeFeed implements Feed {
     }
   }
 
-  /** After what will not pass by itself: tells those who wait, and goes on when somebody asks again. */
+  /**
+   * After what will not pass by itself: tells those who wait, and goes on when somebody asks again. Who reads the log at
+   * any time does not ask, so it is tried again for them, and the status tells.
+   */
   async #rest(error: unknown, backoff: Backoff): Promise<void> {
-    const asked = new Promise<void>((resolve) => {
-      this.#resume = resolve;
-    });
-    failAll(this.waiting, error instanceof TransportError ? toEventValueError(error, { write: false }) : error);
-    this.#context.health.following(this, undefined);
-    await asked;
-    this.#resume = undefined;
+    const { health } = this.#context;
+    const told = error instanceof TransportError ? toEventValueError(error, { write: false }) : error;
+    failAll(this.waiting, told);
+    if (this.readers > 0) {
+      health.failed(told);
+      health.following(this, false);
+    } else {
+      const asked = new Promise<void>((resolve) => {
+        this.#resume = resolve;
+      });
+      health.following(this, undefined);
+      await asked;
+      this.#resume = undefined;
+    }
     await backoff.wait(this.#stop.signal);
   }
 

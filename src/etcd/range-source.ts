@@ -44,7 +44,8 @@ export class RangeSource implements Source {
   }
 
   async read(signal: AbortSignal | undefined, key?: string): Promise<{ revision: number; keys: StoredKey[] }> {
-    const { client, names } = this.#context;
+    const { client, names, closing } = this.#context;
+    closing.throwIfAborted();
     try {
       let keys: StoredKey[] = [];
       const { revision } = await list(client, this.#range, signal, () => {

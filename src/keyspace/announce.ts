@@ -35,8 +35,8 @@ const announceOptions: Known = { signal: "AbortSignal", ttlMs: "number" };
  *
  * Rejects with `signal.reason` on abort, with the first error of `value`, and with what the store refuses; resolves only
  * where `value` ends without ever having had one. In any case the lease is revoked first, unless the store cannot be
- * reached: then that is tried for as long as the lease lives. Closing the keyspace takes the key away, too, but is noticed
- * by the next write only: abort before.
+ * reached: then that is tried for as long as the lease lives. Closing the keyspace ends it
+ * with `EV_CLOSED`.
  *
  * @param keyspace - grants the leases; `key` is one of its keys.
  * @param value - a watchable only, as a value may well have a method named `watch`.

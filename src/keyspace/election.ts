@@ -31,7 +31,7 @@ import type { Watchable } from "../watchable.ts";
 import { checkMs } from "./arguments.ts";
 import type { StoredReadableRange } from "./key-range.ts";
 import { quietly } from "./store.ts";
-import { ifRevision } from "./transaction.ts";
+import { ifCreated } from "./transaction.ts";
 
 /** What an election tells of its leader. */
 interface Leader {
@@ -166,7 +166,7 @@ class ElectedLeadership implements Leadership {
 
   constructor(key: KeyValue<string>, revision: number, lease: Lease, watcher: RangeWatcher<string>, field: Field) {
     this.revision = revision;
-    this.fence = ifRevision(key, revision);
+    this.fence = ifCreated(key, revision);
     this.#key = key.key;
     this.#lease = lease;
     this.#watcher = watcher;

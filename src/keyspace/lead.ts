@@ -36,7 +36,8 @@ const leadOptions: Known = { signal: "AbortSignal", ttlMs: "number" };
  * has settled and the leadership is resigned, or has expired where the store cannot be reached.
  *
  * A blocked event loop delays the signal, and a task that ignores it is waited for while somebody else leads: what must
- * not happen then is written with the fence. Closing the keyspace resigns, and does not abort the task: abort before.
+ * not happen then is written with the fence. Closing the keyspace resigns and aborts the task; this rejects with
+ * `EV_CLOSED` then.
  *
  * @param value - what {@link Election.leader} tells of this candidate, such as its address.
  * @param task - what it returns is awaited.

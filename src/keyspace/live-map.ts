@@ -8,7 +8,7 @@
  */
 import type { Decode } from "../codec.ts";
 import { errorOf, type EventValueError } from "../errors.ts";
-import { abortable } from "../internal/abort.ts";
+import { abortable, follow } from "../internal/abort.ts";
 import { checkOptions } from "../internal/arguments.ts";
 import { Backoff } from "../internal/backoff.ts";
 import { disposable } from "../internal/dispose.ts";
@@ -295,27 +295,30 @@ class StoredLiveMap<T> implements LiveMap<T> {
     const { log } = this.#open.feed;
     if (log.revision >= revision) return this;
     const { rewinds } = log;
-    for (const backoff = new Backoff(20, 1000); ;) {
-      await this.#unlessClosed(fresh(this.#open.openFeed(), signal));
-      // What came of a revision of the history before is not known, even where this one has such a revision.
-      if (log.rewinds !== rewinds) throw unreachable(revision, log.revision);
-      if (log.revision >= revision) return this;
-      // What was written before the call is there, unless it was written before the store was restored.
-      if (rewinds > 0) throw unreachable(revision, log.revision);
-      // A revision that is to come: nobody can know it, but who guesses is told when it has.
-      await this.#unlessClosed(backoff.wait(signal ?? this.#closing.signal));
+    const over = new AbortController();
+    const following = [signal, this.#closing.signal].map((ends) => follow(over, ends));
+    try {
+      for (const backoff = new Backoff(20, 1000); ;) {
+        await fresh(this.#open.openFeed(), over.signal);
+        // What came of a revision of the history before is not known, even where this one has such a revision.
+        if (log.rewinds !== rewinds) throw unreachable(revision, log.revision);
+        if (log.revision >= revision) return this;
+        // What was written before the call is there, unless it was written before the store was restored.
+        if (rewinds > 0) throw unreachable(revision, log.revision);
+        // A revision that is to come: nobody can know it, but who guesses is told when it has.
+        await backoff.wait(over.signal);
+      }
+    } finally {
+      for (const entry of following) entry.unlink();
     }
-  }
-
-  #unlessClosed<R>(promise: Promise<R>): Promise<R> {
-    return abortable(promise, this.#closing.signal);
   }
 
   watch(options?: WatchOptions): Watcher<Batch<T>> {
     checkWatchOptions(options);
     const image = this.#open;
     const watcher = watchBatches(image.openFeed(), image.decode, options, (closed) => this.#watchers.delete(closed));
-    this.#watchers.add(watcher);
+    // By a signal that is aborted already it is closed.
+    if (options?.signal?.aborted !== true) this.#watchers.add(watcher);
     return watcher;
   }
 

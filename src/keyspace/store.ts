@@ -25,10 +25,16 @@ export type Change =
   | { readonly type: "put"; readonly key: string; readonly bytes: Uint8Array; readonly lease: string | undefined }
   | { readonly type: "delete"; readonly key: string };
 
-/** The key is as it was written at `revision`; 0: it is absent. */
+/** The key is as it was written at `revision`, or merely came into being then; 0: it is absent. */
 export interface Condition {
   readonly key: string;
   readonly revision: number;
+  readonly of: "last write" | "creation";
+}
+
+/** Whether the condition holds where its key is as `found`. */
+export function isMet({ revision, of }: Condition, found: StoredKey | undefined): boolean {
+  return ((of === "creation" ? found?.createRevision : found?.revision) ?? 0) === revision;
 }
 
 /** Changes that are made all together, if all conditions hold, or not at all. */

@@ -56,7 +56,13 @@ export function remove<T>(keyValue: KeyValue<T, unknown>): TransactionOperation 
 export function ifRevision<T>(keyValue: KeyValue<T, unknown>, revision: number): TransactionOperation {
   const target = operandOf(keyValue, "ifRevision()");
   checkRevision(revision, "ifRevision(): revision");
-  return new Step("ifRevision", target, { key: target.key, revision });
+  return new Step("ifRevision", target, { key: target.key, revision, of: "last write" });
+}
+
+/** As {@link ifRevision}, of the revision at which the key came into being, whatever was written to it since. @internal */
+export function ifCreated<T>(keyValue: KeyValue<T, unknown>, revision: number): TransactionOperation {
+  const target = operandOf(keyValue, "ifCreated()");
+  return new Step("ifRevision", target, { key: target.key, revision, of: "creation" });
 }
 
 /** What a transaction of `writer`'s keyspace does. @throws `TypeError`, `RangeError` for what it cannot consist of @internal */

@@ -7,7 +7,7 @@ import type { WriteOptions } from "../keyspace.ts";
 import type { StoredKey } from "../range/conflating-log.ts";
 import { versionedOf } from "../range/decoding.ts";
 import { holds } from "../range/packed.ts";
-import type { Change, Commit, Outcome, Store } from "./store.ts";
+import { type Change, type Commit, type Condition, isMet, type Outcome, type Store } from "./store.ts";
 import { checkLease, checkRevision } from "./arguments.ts";
 import { Turns } from "./turns.ts";
 
@@ -66,6 +66,10 @@ export interface Update<T> {
 const giveWayMs = 32;
 const patience = 8;
 
+/**
+ * Writes of one key take turns, in the order of their calls: sent at the same time the store would make them in any
+ * order, and what was set last need not be what is there in the end. So updates of a keyspace do not compete, either.
+ */
 export class Writer {
   readonly #store: Store;
   readonly #turns = new Turns();
@@ -85,23 +89,16 @@ export class Writer {
   }
 
   async transaction(commit: Commit, signal: AbortSignal | undefined): Promise<{ revision: number }> {
-    const outcome = await this.#store.commit(commit, signal);
-    return { revision: orThrow(outcome, commit).revision };
+    const keys = commit.changes.map(({ key }) => key);
+    return this.#turns.take(keys, signal, async () => {
+      const outcome = await this.#store.commit(commit, signal);
+      return { revision: orThrow(outcome, commit).revision };
+    });
   }
 
-  /**
-   * Reads, changes and writes a key until nobody else wrote it in between. Updates of one key wait for each other, in
-   * the order of their calls: against each other they need not try.
-   */
+  /** Reads, changes and writes a key until nobody else wrote it in between. */
   async update<T>(update: Update<T>, options: WriteOptions = {}): Promise<{ revision: number }> {
-    const { signal } = options;
-    if (options.ifRevision !== undefined) return this.#update(update, options);
-    const turn = await this.#turns.enter(update.key, signal);
-    try {
-      return await this.#update(update, options);
-    } finally {
-      turn.leave();
-    }
+    return this.#turns.take([update.key], options.signal, () => this.#update(update, options));
   }
 
   async #update<T>({ key, codec, absent, change }: Update<T>, options: WriteOptions): Promise<{ revision: number }> {
@@ -117,7 +114,7 @@ export class Writer {
     let [current] = keys;
     for (let lost = 1; ; lost++) {
       const bytes = compute(current);
-      const conditions = [{ key, revision: ifRevision ?? current?.revision ?? 0 }];
+      const conditions = [{ key, revision: ifRevision ?? current?.revision ?? 0, of: "last write" as const }];
       const commit: Commit = { conditions, changes: [{ type: "put", key, bytes, lease: lease?.id }] };
       const outcome = await this.#store.commit(commit, signal);
       // What would not change it any more is done, whoever did it.
@@ -137,9 +134,12 @@ export class Writer {
   }
 
   async #commit(change: Change, { ifRevision, signal }: WriteOptions): Promise<Outcome & { type: "applied" }> {
-    const conditions = ifRevision === undefined ? [] : [{ key: change.key, revision: ifRevision }];
+    const conditions =
+      ifRevision === undefined ? [] : [{ key: change.key, revision: ifRevision, of: "last write" as const }];
     const commit: Commit = { conditions, changes: [change] };
-    return orThrow(await this.#store.commit(commit, signal), commit);
+    return this.#turns.take([change.key], signal, async () =>
+      orThrow(await this.#store.commit(commit, signal), commit),
+    );
   }
 }
 
@@ -150,8 +150,8 @@ function orThrow(outcome: Outcome, { conditions }: Commit): Outcome & { type: "a
 }
 
 function conflictOf(found: readonly (StoredKey | undefined)[], conditions: Commit["conditions"]): EventValueError {
-  const failed = conditions.findIndex(({ revision }, i) => (found[i]?.revision ?? 0) !== revision);
-  const { key, revision } = conditions[failed] as Commit["conditions"][number];
+  const failed = conditions.findIndex((condition, i) => !isMet(condition, found[i]));
+  const { key, revision } = conditions[failed] as Condition;
   const currentRevision = found[failed]?.revision ?? 0;
   const is = (at: number): string => (at === 0 ? "absent" : `at revision ${at}`);
   const message = `${JSON.stringify(key)} is ${is(currentRevision)}, expected it ${is(revision)}`;

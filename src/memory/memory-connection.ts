@@ -1,5 +1,7 @@
 /** A keyspace's side of a `MemoryStore`: its feeds, its leases, its status. */
 import { EventValueError } from "../errors.ts";
+import { macrotask } from "../internal/macrotask.ts";
+import { admit } from "../internal/pace.ts";
 import type { Lease, Status } from "../keyspace.ts";
 import type { Commit, Extent, Outcome, Source, Store } from "../keyspace/store.ts";
 import type { StoredKey } from "../range/conflating-log.ts";
@@ -51,19 +53,22 @@ export class MemoryConnection implements Store {
   // What follows is asynchronous as with a store that is elsewhere: what is refused rejects.
 
   async read(extent: Extent, signal: AbortSignal | undefined): Promise<{ revision: number; keys: StoredKey[] }> {
-    this.#check(signal);
+    await this.ready(signal);
     const keys = this.store.read(this.names.extent(extent)).map((key) => this.names.stored(key));
     return { revision: this.store.revision, keys };
   }
 
   async commit(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
-    this.#check(signal);
+    await this.ready(signal);
     return this.names.outcome(this.store.commit(this.names.commit(commit), (key) => this.names.key(key)));
   }
 
   async grant(ttlMs: number, signal: AbortSignal | undefined): Promise<Lease> {
-    this.#check(signal);
-    const lease = new MemoryLease(this.store, Math.ceil(ttlMs / 1000) * 1000, (ended) => this.leases.delete(ended));
+    await this.ready(signal);
+    const lease = new MemoryLease(this.store, Math.ceil(ttlMs / 1000) * 1000, {
+      revoke: (id) => this.revoke(id),
+      ended: () => this.leases.delete(lease),
+    });
     this.leases.add(lease);
     return lease;
   }
@@ -76,7 +81,7 @@ export class MemoryConnection implements Store {
     this.status.set({ state: "closed" });
     this.status.close();
     for (const feed of this.feeds) feed.end();
-    await Promise.all([...this.leases].map((lease) => lease.close()));
+    await Promise.all([...this.leases].map((lease) => lease.end()));
   }
 
   /** Makes the feed of an extent, for its first watcher. */
@@ -89,7 +94,14 @@ export class MemoryConnection implements Store {
     this.status.set({ state: "live", revision });
   }
 
-  #check(signal: AbortSignal | undefined): void {
+  /** Ends a lease for its holder. */
+  protected async revoke(id: string): Promise<void> {
+    this.store.revoke(id);
+  }
+
+  /** Calls are answered in microtasks, so that a loop of them would keep timers and I/O out for ever. */
+  protected async ready(signal: AbortSignal | undefined): Promise<void> {
+    if (!admit()) await new Promise<void>(macrotask);
     signal?.throwIfAborted();
     this.closed.throwIfAborted();
   }

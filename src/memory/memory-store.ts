@@ -9,9 +9,9 @@
 import { errorOf, EventValueError } from "../errors.ts";
 import { mostMs } from "../internal/backoff.ts";
 import type { RangeSelector } from "../keyspace.ts";
-import type { Change, Commit, Extent, Outcome } from "../keyspace/store.ts";
+import { type Change, type Commit, type Condition, type Extent, type Outcome, isMet } from "../keyspace/store.ts";
 import type { StoredKey } from "../range/conflating-log.ts";
-import { liesIn } from "../range/keys.ts";
+import { compareKeys, encodeText, liesIn } from "../range/keys.ts";
 
 /** What the store needs of time, so that tests can have one of their own. */
 export interface Clock {
@@ -71,6 +71,8 @@ interface GrantedLease {
 /** As many operations as etcd takes by default; as many bytes, too. */
 const mostOperations = 128;
 const mostBytes = 1.5 * 1024 * 1024;
+/** What its messages add to a key, and to the request, at most. */
+const mostOverhead = 64;
 
 export class MemoryStore {
   readonly clock: Clock;
@@ -94,7 +96,7 @@ export class MemoryStore {
     return this.#revision;
   }
 
-  /** What the extent holds, in no order. */
+  /** What the extent holds, in the order of revisions; what has the same, in that of keys. */
   read(extent: Extent): StoredKey[] {
     if ("key" in extent) {
       const held = this.#held.get(extent.key);
@@ -102,7 +104,7 @@ export class MemoryStore {
     }
     const found: StoredKey[] = [];
     for (const held of this.#held.values()) if (liesIn(extent.range, held.key)) found.push(held);
-    return found;
+    return found.sort((a, b) => a.revision - b.revision || compareKeys(a.key, b.key));
   }
 
   /** Tells `follower` of the extent's changes, until what is returned is called. */
@@ -122,10 +124,9 @@ export class MemoryStore {
 
   /** Makes a commit. `nameOf` gives the names of its keys for messages. @throws what etcd would refuse it for */
   commit({ conditions, changes }: Commit, nameOf: (key: string) => string = (key) => key): Outcome {
-    checkSize(conditions.length, changes);
+    checkSize(conditions, changes);
     const found = conditions.map(({ key }) => this.#held.get(key));
-    if (conditions.some(({ revision }, i) => (found[i]?.revision ?? 0) !== revision))
-      return { type: "conflict", found };
+    if (conditions.some((condition, i) => !isMet(condition, found[i]))) return { type: "conflict", found };
     for (const change of changes) {
       if (change.type !== "put" || change.lease === undefined || this.#leases.has(change.lease)) continue;
       const key = nameOf(change.key);
@@ -170,7 +171,7 @@ export class MemoryStore {
     if (lease === undefined) return;
     lease.cancel();
     this.#leases.delete(id);
-    this.#make([...lease.keys].map((key) => ({ type: "delete", key })));
+    this.#make([...lease.keys].sort(compareKeys).map((key) => ({ type: "delete", key })));
   }
 
   #prolong(id: string, lease: GrantedLease): void {
@@ -238,15 +239,19 @@ function newLeaseId(): string {
   return String((BigInt(Math.floor(Math.random() * 2 ** 30)) << 32n) + (1n << 62n) + leases++);
 }
 
-function checkSize(conditions: number, changes: readonly Change[]): void {
-  if (conditions > mostOperations || changes.length > mostOperations) {
+function checkSize(conditions: readonly Condition[], changes: readonly Change[]): void {
+  if (conditions.length > mostOperations || changes.length > mostOperations) {
     throw new EventValueError(
       "EV_RESOURCE_EXHAUSTED",
       `a transaction has at most ${mostOperations} conditions, and as many writes`,
     );
   }
   let bytes = 0;
-  for (const change of changes) bytes += change.key.length + (change.type === "put" ? change.bytes.length : 0);
+  // A condition's key goes to etcd twice: to be compared, and to be read where it does not hold.
+  for (const { key } of conditions) bytes += 2 * (encodeText(key).length + mostOverhead);
+  for (const change of changes) {
+    bytes += encodeText(change.key).length + mostOverhead + (change.type === "put" ? change.bytes.length : 0);
+  }
   if (bytes > mostBytes) {
     throw new EventValueError("EV_RESOURCE_EXHAUSTED", `a write of ${bytes} bytes is too large: at most ${mostBytes}`);
   }

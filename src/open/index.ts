@@ -18,7 +18,7 @@ const named = new Map<string, MemoryKeyspace>();
  *
  * - `memory:`, a new one in this process, with a store of its own;
  * - `memory:name`, one in this process whose keys all that were opened by this name have;
- * - `http://host:port,host:port` or `https://…`, an etcd cluster by its members. The port is 2379 unless it says so;
+ * - `http://host:port,host:port` or `https://…`, an etcd cluster by its members. The port is 2379 unless one says otherwise;
  * - `etcd://user@host,host/namespace`, the same with a user (who needs a `password`) and a namespace, both as they may be
  *   left away and percent-encoded where they hold what a URL cannot. With `tls` options it speaks TLS.
  *
@@ -81,26 +81,26 @@ async function openEtcd(options: EtcdKeyspaceOptions): Promise<Keyspace> {
 
 /** What the URL says, and the options. @throws `TypeError` */
 function etcdOptions(url: string, { password, ...options }: OpenOptions): EtcdKeyspaceOptions {
-  const [scheme = ""] = url.split(":", 1);
-  // Other programs take a list of whole URLs, so the scheme may be said again.
-  const once = url.replaceAll(`,${scheme}://`, ",");
-  const [, user, hosts = "", path] = /^[a-z]+:\/\/(?:([^@/]*)@)?([^/]*)(?:\/(.*))?$/is.exec(once) ?? [];
   const refuse = (why: string): never => {
     throw new TypeError(`url ${why}: ${shown(url)}`);
   };
-  if (hosts === "") refuse("names no host");
-  if (user?.includes(":") === true) refuse("must not hold a password: give it as an option");
-  const username = user === undefined || user === "" ? undefined : decoded(user, refuse);
-  if (username === undefined && password !== undefined) refuse("names no user for the password");
-  if (username !== undefined && password === undefined) refuse("names a user, whose password is not given");
-  const namespace = path === undefined || path === "" ? undefined : decoded(path, refuse);
-  if (namespace !== undefined && options.namespace !== undefined) refuse("and the options both give a namespace");
-  const prefix = scheme.toLowerCase() === "etcd" ? "" : `${scheme.toLowerCase()}://`;
+  const [scheme = ""] = url.split(":", 1);
+  // Other programs take a list of whole URLs, so the scheme may be said again.
+  const [, rest = ""] = /^\w+:\/\/(.*)$/s.exec(url.replaceAll(`,${scheme}://`, ",")) ?? [];
+  if (scheme.toLowerCase() !== "etcd") {
+    if (password !== undefined) refuse("names no user for the password: etcd://user@host does");
+    return { ...options, endpoints: rest.split(",").map((host) => `${scheme.toLowerCase()}://${host}`) };
+  }
+  const [, user = "", hosts = "", path = ""] = /^(?:([^@/]*)@)?([^/?#]*)(?:\/([^?#]*))?$/s.exec(rest) ?? [];
+  if (hosts === "") refuse("is not of the form etcd://user@host,host/namespace");
+  if (user.includes(":")) refuse("must not hold a password: give it as an option");
+  if ((user === "") !== (password === undefined)) refuse("and the options must give a user and a password, or neither");
+  if (path !== "" && options.namespace !== undefined) refuse("and the options both give a namespace");
   return {
     ...options,
-    endpoints: hosts.split(",").map((host) => prefix + host),
-    ...(namespace === undefined ? undefined : { namespace }),
-    ...(username === undefined || password === undefined ? undefined : { auth: { username, password } }),
+    endpoints: hosts.split(","),
+    ...(path === "" ? undefined : { namespace: decoded(path, refuse) }),
+    ...(password === undefined ? undefined : { auth: { username: decoded(user, refuse), password } }),
   };
 }
 

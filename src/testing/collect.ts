@@ -2,6 +2,7 @@ import { isEventValueError } from "../errors.ts";
 import { abortable } from "../internal/abort.ts";
 import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
 import { disposable } from "../internal/dispose.ts";
+import { macrotask } from "../internal/macrotask.ts";
 import type { Batch, ReadableKeyRange } from "../keyspace.ts";
 import { checkWatchable } from "../operators/derived.ts";
 import type { Watchable } from "../watchable.ts";
@@ -107,8 +108,10 @@ class Collector<T> implements Collected<T> {
       try {
         this.values.push(await next());
       } catch (error) {
-        if (isEventValueError(error, "EV_CLOSED")) this.ended = true;
+        // A watcher that its own signal has closed says the same at once, again and again.
+        if (isEventValueError(error, "EV_CLOSED") || error === this.errors.at(-1)) this.ended = true;
         else this.errors.push(error);
+        await new Promise<void>(macrotask);
       }
       for (const look of this.#waiting) look();
     }

@@ -1,11 +1,9 @@
 /** A connection to a store in memory that can be held up, cut off, and made to fail. */
 import { abortable } from "../internal/abort.ts";
-import type { Lease } from "../keyspace.ts";
 import type { Commit, Extent, Outcome } from "../keyspace/store.ts";
 import { MemoryConnection } from "../memory/memory-connection.ts";
 import { MemoryFeed } from "../memory/memory-feed.ts";
 import type { Made } from "../memory/memory-store.ts";
-import type { StoredKey } from "../range/conflating-log.ts";
 
 /** How a write is to fail. */
 export interface WriteFailure {
@@ -32,6 +30,7 @@ export class TestConnection extends MemoryConnection {
   }
 
   cut(cause: unknown): void {
+    if (this.closed.aborted) return;
     this.#reached ??= new Promise((resolve) => {
       this.#reach = resolve;
     });
@@ -41,7 +40,7 @@ export class TestConnection extends MemoryConnection {
   }
 
   mend(): void {
-    if (this.#reached === undefined) return;
+    if (this.#reached === undefined || this.closed.aborted) return;
     this.#reached = undefined;
     this.#reach();
     for (const lease of this.leases) lease.keepAlive();
@@ -49,25 +48,12 @@ export class TestConnection extends MemoryConnection {
     this.#hold();
   }
 
-  override async read(
-    extent: Extent,
-    signal: AbortSignal | undefined,
-  ): Promise<{ revision: number; keys: StoredKey[] }> {
-    await this.#reaching(signal);
-    return super.read(extent, signal);
-  }
-
   override async commit(commit: Commit, signal: AbortSignal | undefined): Promise<Outcome> {
-    await this.#reaching(signal);
+    await this.ready(signal);
     const failure = commit.changes.length > 0 ? this.#failures.shift() : undefined;
     if (failure === undefined) return super.commit(commit, signal);
     if (failure.applied) await super.commit(commit, signal);
     throw failure.error;
-  }
-
-  override async grant(ttlMs: number, signal: AbortSignal | undefined): Promise<Lease> {
-    await this.#reaching(signal);
-    return super.grant(ttlMs, signal);
   }
 
   protected override open(extent: Extent, onEmpty: (feed: MemoryFeed) => void): TestFeed {
@@ -91,10 +77,15 @@ export class TestConnection extends MemoryConnection {
     }
   }
 
-  async #reaching(signal: AbortSignal | undefined): Promise<void> {
-    signal?.throwIfAborted();
-    this.closed.throwIfAborted();
+  protected override async ready(signal: AbortSignal | undefined): Promise<void> {
+    await super.ready(signal);
     if (this.#reached !== undefined) await abortable(abortable(this.#reached, signal), this.closed);
+  }
+
+  /** Where the store cannot be reached the lease is over by itself. */
+  protected override async revoke(id: string): Promise<void> {
+    if (this.#reached !== undefined) await abortable(this.#reached, this.closed).catch(() => {});
+    if (this.#reached === undefined) await super.revoke(id);
   }
 }
 

@@ -29,6 +29,35 @@ export function describeWrites({ open }: Backend): void {
         expect(await value.delete()).toEqual({ revision: deleted.revision, deleted: false });
       });
 
+      test("is written in the order of their calls by calls that nobody waits for, however they write", async () => {
+        await using subject = await open();
+        const { keyspace, store } = subject;
+        const value = keyspace.value("key", json<number>(), { default: 0 });
+        const same = keyspace.range("k", json<number>());
+        const sets = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? value.set(i) : same.set("key", i)));
+        const revisions = (await Promise.all(sets)).map(({ revision }) => revision);
+        expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
+        expect(await store.get("key")).toMatchObject({ value: "19" });
+
+        const abort = new AbortController();
+        const mixed = [
+          value.set(100),
+          value.update((n) => n + 1),
+          keyspace.transaction([put(value, 200), put(keyspace.value("other", text), "x")]),
+          value.set(300, { signal: abort.signal }).catch((reason: unknown) => reason),
+          value.update((n) => n + 1),
+          value.delete(),
+          value.update((n) => n + 7),
+        ];
+        abort.abort("given up");
+        const [, , , given] = await Promise.all(mixed);
+        expect(given).toBe("given up");
+        expect(await store.get("key")).toMatchObject({ value: "7" });
+        void value.set(1);
+        expect(await value.delete()).toMatchObject({ deleted: true });
+        expect(await store.get("key")).toBeUndefined();
+      });
+
       test("of a range is written as a key of its own", async () => {
         await using subject = await open();
         const { keyspace, store } = subject;

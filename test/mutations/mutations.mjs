@@ -353,11 +353,11 @@ export const mutations = [
     caughtBy: { files: [lost], tests: "not taken for the one from before" },
   },
   {
-    name: "two that write the same with the same lease both have written",
-    file: "src/etcd/commits.ts",
-    find: " && !shared) {",
-    replace: ") {",
-    caughtBy: { files: [lost], tests: "of two at once" },
+    name: "writes of one key go out at once",
+    file: "src/keyspace/turns.ts",
+    find: "if (before.length > 0) await abortable(Promise.all(before), signal);",
+    replace: "",
+    caughtBy: { files: ["test/etcd/conformance.test.ts"], tests: "in the order of their calls" },
   },
   {
     name: "what came of a write is looked for without an end",
@@ -418,8 +418,8 @@ export const mutations = [
   {
     name: "a leader's fence holds when its key is gone",
     file: "src/keyspace/election.ts",
-    find: "this.fence = ifRevision(key, revision);",
-    replace: "this.fence = ifRevision(key, 0);",
+    find: "this.fence = ifCreated(key, revision);",
+    replace: "this.fence = ifCreated(key, 0);",
     caughtBy: { files: [election], tests: "its fence tells" },
   },
   {

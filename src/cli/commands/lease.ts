@@ -21,11 +21,12 @@ export function lease(program: Program, options: LeaseCommand): Promise<number> 
       over.signal.addEventListener("abort", () => {
         if (held.lost.aborted) program.note(explain(held.lost.reason));
       });
-      for (const signal of [held.lost, interrupted]) follow(over, signal);
+      const following = [held.lost, interrupted].map((signal) => follow(over, signal));
       try {
         const code = over.signal.aborted ? exitCodes.ok : await hold(program, held, options, over.signal);
         return held.lost.aborted ? exitCodes.lost : code;
       } finally {
+        for (const entry of following) entry.unlink();
         // It revokes the lease, and waits for that no longer than a moment.
         await call.keyspace.close();
       }

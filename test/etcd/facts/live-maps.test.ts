@@ -1,9 +1,15 @@
 /** Live maps, where the store's answers come in the midst of something. */
 import { setImmediate as macrotask } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test, vi } from "vitest";
 import { isEventValueError, type LiveMap, text } from "../../../src/index.ts";
+import { TransportError } from "../../../src/etcd/transport.ts";
 import { LiveMaps } from "../../../src/keyspace/live-map.ts";
 import { answerOf, type AskedWatch, eventOf, headerOf, lose, refusalOf, ScriptedStore } from "./scripted-store.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 /** So many that a merge takes several steps. */
 const many = 30_000;
@@ -89,6 +95,43 @@ describe("a live map is always a state of the store", () => {
     expect(`${revisionsIn(map)} of ${map.size}`).toBe(`20 of ${many}`);
     map.close();
     watcher.close();
+  });
+});
+
+describe("a live map", () => {
+  test("follows again by itself when what the store refused is permitted, and says meanwhile that it is stale", async () => {
+    const { store, map, watch } = await mapOf({ a: 10 }, { revision: 10 });
+    lose(watch);
+    await store.give(new TransportError("model", 7, "etcdserver: permission denied", true));
+    expect(store.following.at(-1)).toBe(false);
+    await store.give(answerOf({ revision: 12 }, {}));
+    const next = await store.watchOf(1);
+    next.handlers.created(headerOf({ revision: 12 }));
+    next.handlers.events([eventOf("put", "b", 12)]);
+    expect([...map.keys()]).toEqual(["a", "b"]);
+    expect(store.following.at(-1)).toBe(true);
+    map.close();
+  });
+
+  test("leaves nothing of watchers and waits behind when it is closed", async () => {
+    const { store, map } = await mapOf({ a: 10 }, { revision: 10 });
+    const reaching = [map.atLeast(99), map.atLeast(100, { signal: new AbortController().signal })];
+    await macrotask();
+    expect(store.left).toBe(false);
+    map.close();
+    for (const reached of reaching) await expect(reached).rejects.toMatchObject({ code: "EV_CLOSED" });
+    expect(store.left, "the feed has no watchers any more").toBe(true);
+  });
+
+  test("keeps no watcher that was opened with a signal that is aborted", async () => {
+    const { map } = await mapOf({ a: 10 }, { revision: 10 });
+    const refs = Array.from({ length: 100 }, () => new WeakRef(map.watch({ signal: AbortSignal.abort() })));
+    for (let i = 0; i < 5; i++) {
+      await macrotask();
+      collectGarbage();
+    }
+    expect(refs.filter((ref) => ref.deref() !== undefined).length).toBeLessThan(10);
+    map.close();
   });
 });
 

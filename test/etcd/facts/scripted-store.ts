@@ -57,6 +57,10 @@ export interface AskedWatch {
 
 export class ScriptedStore {
   readonly watches: AskedWatch[] = [];
+  /** What the feed said of whether it follows the store, in order. */
+  readonly following: (boolean | undefined)[] = [];
+  /** Whether the last watcher has left. */
+  left = false;
   /** What the feed did about tokens and streams, in order. */
   readonly done: string[] = [];
   readonly feed: RangeFeed;
@@ -82,10 +86,14 @@ export class ScriptedStore {
         abandon: () => void this.done.push("the stream is left"),
       },
       names: new KeyNames(""),
-      health: { following: () => {}, saw: () => {} },
+      health: {
+        following: (_: object, follows: boolean | undefined) => void this.following.push(follows),
+        failed: () => {},
+        saw: () => {},
+      },
     };
     const range = { key: encoder.encode("a"), rangeEnd: encoder.encode("z") };
-    this.feed = new RangeFeed(context as unknown as FeedContext, range, () => {});
+    this.feed = new RangeFeed(context as unknown as FeedContext, range, () => (this.left = true));
   }
 
   /** How many requests wait for an answer. */

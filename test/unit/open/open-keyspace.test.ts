@@ -54,6 +54,7 @@ describe("openKeyspace: etcd", () => {
     ["https://db1:2379,db2:2379", undefined],
     ["http://[::1]:2379/", undefined],
     ["http://db1:2379,http://db2:2379", undefined],
+    ["http://db1:2379/,http://db2:2379/", undefined],
     ["etcd://db1,db2", undefined],
     ["etcd://db1/app%20one/", undefined],
     ["etcd://me%40home@db1,db2:2380/app/", { password: "secret" }],
@@ -68,11 +69,12 @@ describe("openKeyspace: etcd", () => {
     ["redis://db1", undefined],
     ["etcd:", undefined],
     ["etcd://", undefined],
-    ["http:///path", undefined],
     ["etcd://me@db1", undefined],
     ["etcd://db1", { password: "secret" }],
     ["etcd://me:secret@db1", undefined],
     ["etcd://db1/%zz", undefined],
+    ["etcd://db1/app?timeout=5", undefined],
+    ["http://db1", { password: "secret" }],
     ["etcd://db1/a", { namespace: "b" }],
     ["etcd://db1", { staleAfter: 1 } as never],
     [7 as never, undefined],
@@ -80,12 +82,17 @@ describe("openKeyspace: etcd", () => {
     expect(() => openKeyspace(url, options)).toThrow(TypeError);
   });
 
-  test.each([["etcd://db1:port"], ["https://db1,:2379"], ["https://db1,http://db2"]])(
-    "refuses %j, when the backend is loaded",
-    async (url) => {
-      await expect(openKeyspace(url)).rejects.toThrow(TypeError);
-    },
-  );
+  test.each([
+    ["etcd://db1:port"],
+    ["https://db1,:2379"],
+    ["https://db1,http://db2"],
+    ["http:///path"],
+    ["http://db1/v3"],
+    ["http://db1/?timeout=5"],
+    ["http://me@db1"],
+  ])("refuses %j, when the backend is loaded", async (url) => {
+    await expect(openKeyspace(url)).rejects.toThrow(TypeError);
+  });
 
   test("does not show a password that stands in a URL", () => {
     expect(() => openKeyspace("etcd://me:secret@db1")).toThrow(/^(?!.*secret).*password/);

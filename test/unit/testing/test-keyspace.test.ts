@@ -125,6 +125,33 @@ describe("TestKeyspace", () => {
     });
   });
 
+  test("a lease that is closed while the store cannot be reached is there until it is, or expires", async () => {
+    const { keyspace, other } = open();
+    const here = async (): Promise<number> => (await other.range("", text).read()).changes.length;
+    for (const how of ["reached", "expired"]) {
+      const lease = await keyspace.lease({ ttlMs: 5000 });
+      await keyspace.value("a", text).set("here", { lease });
+      keyspace.goStale();
+      const closing = lease.close();
+      expect(await isSettled(closing)).toBe(false);
+      expect(await here(), how).toBe(1);
+      if (how === "expired") keyspace.jump(5000);
+      else keyspace.recover();
+      await closing;
+      expect(await here(), how).toBe(0);
+      expect(lease.lost.aborted).toBe(false);
+      keyspace.recover();
+    }
+  });
+
+  test("may be told to recover, or to go stale, when it is closed already", async () => {
+    const { keyspace } = open();
+    keyspace.goStale();
+    await keyspace.close();
+    keyspace.recover();
+    keyspace.goStale();
+  });
+
   test("refuses what makes no sense at the call", () => {
     const { keyspace } = open();
     expect(() => keyspace.jump(-1)).toThrow(RangeError);
@@ -152,6 +179,15 @@ describe("collect", () => {
       /ended, and it was delivered 2 values: 1, 2/,
     );
     expect(told.ended).toBe(true);
+  });
+
+  test("ends with a watcher that its own signal has closed", async () => {
+    const { keyspace } = open();
+    const closing = new AbortController();
+    using told = collect({ watch: () => keyspace.value("a", text).watch({ signal: closing.signal }) });
+    closing.abort(new Error("enough"));
+    await expect(told.until(() => false)).rejects.toThrow(/ended.*enough/);
+    expect(told.errors).toHaveLength(1);
   });
 
   test("until says what was delivered when the time is over, and rejects with what its condition throws", async () => {

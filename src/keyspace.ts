@@ -326,6 +326,10 @@ export interface Keyspace extends AsyncDisposable {
   election(name: string): Election;
   /** How the keyspace stands with its store. Watching it connects. */
   readonly status: Watchable<Status>;
-  /** Closes everything that is open: watchers, leases (which are revoked), connections. */
+  /**
+   * Closes everything that is open: watchers, leases (which are revoked), connections. A call that is under way rejects with
+   * `EV_CLOSED`, and may have been carried out if it is a write: await what is to be known before. Takes some seconds at
+   * most, also where the store cannot be reached.
+   */
   close(): Promise<void>;
 }

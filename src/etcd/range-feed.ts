@@ -58,6 +58,8 @@ export class RangeFeed implements Feed {
   ended = false;
   freshTo = 0;
   readers = 0;
+  /** For a demand the server looks at all of the range: 70 ms where it has 100,000 keys. Events come within one. */
+  readonly patienceMs: number = 10;
 
   readonly #context: FeedContext;
   readonly #range: StoreRange;

@@ -10,7 +10,6 @@ import type { Decode } from "../codec.ts";
 import { errorOf, type EventValueError } from "../errors.ts";
 import { abortable, follow } from "../internal/abort.ts";
 import { checkOptions } from "../internal/arguments.ts";
-import { Backoff } from "../internal/backoff.ts";
 import { disposable } from "../internal/dispose.ts";
 import { checkWatchOptions, closed } from "../internal/pull-watcher.ts";
 import type { Batch, CallOptions, LiveMap } from "../keyspace.ts";
@@ -18,7 +17,7 @@ import type { Cursor, LogEntry } from "../range/conflating-log.ts";
 import { decoded } from "../range/decoding.ts";
 import type { Feed } from "../range/feed.ts";
 import { compareKeys, isRawKey, rawKeyText } from "../range/keys.ts";
-import { watchBatches, watchFreshness, watchReady } from "../range/watchers.ts";
+import { watchBatches, watchFreshness, watchReady, watchRevision } from "../range/watchers.ts";
 import type { Watcher, WatchOptions } from "../watchable.ts";
 import { checkRevision } from "./arguments.ts";
 import { quietly, type Source } from "./store.ts";
@@ -61,6 +60,23 @@ async function fresh(feed: Feed, signal: AbortSignal | undefined): Promise<void>
   try {
     await watcher.get({ signal });
   } finally {
+    watcher.close();
+  }
+}
+
+/** Resolves when the log has come to `revision`, or the time is over, and lets go of the feed. */
+async function comeTo(feed: Feed, revision: number, withinMs: number, signal: AbortSignal): Promise<void> {
+  const over = new AbortController();
+  const following = follow(over, signal);
+  const timer = setTimeout(() => over.abort(), withinMs);
+  const watcher = watchRevision(feed, revision);
+  try {
+    await watcher.get({ signal: over.signal });
+  } catch (error) {
+    if (signal.aborted || error !== over.signal.reason) throw error;
+  } finally {
+    clearTimeout(timer);
+    following.unlink();
     watcher.close();
   }
 }
@@ -292,21 +308,26 @@ class StoredLiveMap<T> implements LiveMap<T> {
 
   async #reach(revision: number, signal: AbortSignal | undefined): Promise<this> {
     signal?.throwIfAborted();
-    const { log } = this.#open.feed;
+    const { log, patienceMs } = this.#open.feed;
     if (log.revision >= revision) return this;
     const { rewinds } = log;
+    /** Whether it is there. @throws where it will not be */
+    const isReached = (): boolean => {
+      // What came of a revision of the history before is not known, even where this one has such a revision.
+      if (log.rewinds !== rewinds) throw unreachable(revision, log.revision);
+      return log.revision >= revision;
+    };
     const over = new AbortController();
     const following = [signal, this.#closing.signal].map((ends) => follow(over, ends));
     try {
-      for (const backoff = new Backoff(20, 1000); ;) {
+      for (let waitMs = patienceMs; ; waitMs = Math.min(2 * waitMs + 20, 1000)) {
+        if (waitMs > 0) await comeTo(this.#open.openFeed(), revision, waitMs, over.signal);
+        if (isReached()) return this;
         await fresh(this.#open.openFeed(), over.signal);
-        // What came of a revision of the history before is not known, even where this one has such a revision.
-        if (log.rewinds !== rewinds) throw unreachable(revision, log.revision);
-        if (log.revision >= revision) return this;
+        if (isReached()) return this;
         // What was written before the call is there, unless it was written before the store was restored.
         if (rewinds > 0) throw unreachable(revision, log.revision);
         // A revision that is to come: nobody can know it, but who guesses is told when it has.
-        await backoff.wait(over.signal);
       }
     } finally {
       for (const entry of following) entry.unlink();

@@ -12,6 +12,7 @@ export class MemoryFeed implements Feed, Follower {
   ended = false;
   freshTo = 0;
   readers = 0;
+  readonly patienceMs: number = 0;
   readonly #store: MemoryStore;
   readonly #names: Namespace;
   readonly #unfollow: () => void;

@@ -28,6 +28,8 @@ const monotonic: Clock = {
     let timer: ReturnType<typeof setTimeout>;
     const wait = (left: number): void => {
       timer = left > mostMs ? setTimeout(() => wait(left - mostMs), mostMs) : setTimeout(run, left);
+      // Where it would be all that is left, the process ends, and the store with it.
+      (timer as { unref?: () => void }).unref?.();
     };
     wait(ms);
     return () => clearTimeout(timer);
@@ -157,12 +159,13 @@ export class MemoryStore {
     else this.#prolong(id, lease);
   }
 
-  /** The lease is over: its keys go, and its holder is told. */
-  expire(id: string): void {
+  /** The lease is over: its keys go, and its holder is told. Returns whether there was one. */
+  expire(id: string): boolean {
     const lease = this.#leases.get(id);
-    if (lease === undefined) return;
+    if (lease === undefined) return false;
     this.revoke(id);
     lease.ended();
+    return true;
   }
 
   /** Ends a lease; its keys go with it. */

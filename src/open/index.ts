@@ -17,9 +17,9 @@ const named = new Map<string, MemoryKeyspace>();
  * Opens the keyspace that a URL names:
  *
  * - `memory:`, a new one in this process, with a store of its own;
- * - `memory:name`, one in this process whose keys all that were opened by this name have;
+ * - `memory:name`, one in this process whose keys all that were opened by this name have. They stay until the process ends;
  * - `http://host:port,host:port` or `https://…`, an etcd cluster by its members. The port is 2379 unless one says otherwise;
- * - `etcd://user@host,host/namespace`, the same with a user (who needs a `password`) and a namespace, both as they may be
+ * - `etcd://user@host,host/namespace/`, the same with a user (who needs a `password`) and a namespace, both as they may be
  *   left away and percent-encoded where they hold what a URL cannot. With `tls` options it speaks TLS.
  *
  * The backend is loaded when it is asked for: who opens `memory:` needs no gRPC. Nothing is connected yet.
@@ -68,6 +68,7 @@ const openOptions: Known = {
 };
 
 function openMemory(name: string, namespace: string | undefined): MemoryKeyspace {
+  if (name.startsWith("//")) throw new TypeError(`url is memory:name, without slashes, and not "memory:${name}"`);
   if (name === "") return new MemoryKeyspace({ namespace });
   let first = named.get(name);
   if (first === undefined) named.set(name, (first = new MemoryKeyspace()));
@@ -89,7 +90,10 @@ function etcdOptions(url: string, { password, ...options }: OpenOptions): EtcdKe
   const [, rest = ""] = /^\w+:\/\/(.*)$/s.exec(url.replaceAll(`,${scheme}://`, ",")) ?? [];
   if (scheme.toLowerCase() !== "etcd") {
     if (password !== undefined) refuse("names no user for the password: etcd://user@host does");
-    return { ...options, endpoints: rest.split(",").map((host) => `${scheme.toLowerCase()}://${host}`) };
+    return {
+      ...options,
+      endpoints: rest.split(",").map((host) => (host.includes("://") ? host : `${scheme.toLowerCase()}://${host}`)),
+    };
   }
   const [, user = "", hosts = "", path = ""] = /^(?:([^@/]*)@)?([^/?#]*)(?:\/([^?#]*))?$/s.exec(rest) ?? [];
   if (hosts === "") refuse("is not of the form etcd://user@host,host/namespace");

@@ -20,6 +20,8 @@ export interface Feed {
   readonly freshTo: number;
   /** How many read the log at any time, and not only when it is settled: while there are, merges are made at once. */
   readers: number;
+  /** How long the watch may take to bring what the store knows already, in ms, before it is worth a {@link demand}. */
+  readonly patienceMs: number;
   /** Asks for a read that begins from now on, and returns its number. */
   demand(): number;
   /** A watcher asks for news: a feed that gave up after an error tries again. */

@@ -19,11 +19,13 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
   protected readonly feed: Feed;
   protected readonly cursor: Cursor;
   /** The read that the first delivery has to have seen; 0 once there was one. */
-  #needs = Infinity;
+  #needs: number;
   #detached = false;
 
-  constructor(feed: Feed) {
+  /** Where it need not be `fresh`, it asks nothing of the store. */
+  constructor(feed: Feed, fresh = true) {
     super();
+    this.#needs = fresh ? Infinity : 0;
     this.feed = feed;
     this.cursor = feed.log.join();
   }
@@ -122,6 +124,11 @@ export function watchBatches<T>(
 /** Opens a watcher that gives its cursor, when the log is fresh and all of it decoded. */
 export function watchReady<T>(feed: Feed, decode: Decode<T>): Watcher<Cursor> {
   return new ReadyWatcher(feed, decode);
+}
+
+/** Opens a watcher that waits until the log is at `revision`, or the store was rewound, and asks nothing of the store. */
+export function watchRevision(feed: Feed, revision: number): Watcher<true> {
+  return new RevisionWatcher(feed, revision);
 }
 
 /** Opens a watcher whose first get waits until the feed is as fresh as a read that begins then. */
@@ -320,5 +327,22 @@ class ReadyWatcher<T> extends LogWatcher<Cursor> {
 class FreshWatcher extends LogWatcher<true> {
   protected override take(): unknown {
     return true;
+  }
+}
+
+/** Tells when the log has come to a revision, or to another history, and takes nothing. */
+class RevisionWatcher extends LogWatcher<true> {
+  readonly #revision: number;
+  readonly #rewinds: number;
+
+  constructor(feed: Feed, revision: number) {
+    super(feed, false);
+    this.#revision = revision;
+    this.#rewinds = feed.log.rewinds;
+  }
+
+  protected override take(): unknown {
+    const { revision, rewinds } = this.feed.log;
+    return revision >= this.#revision || rewinds !== this.#rewinds ? true : NOTHING;
   }
 }

@@ -73,17 +73,22 @@ export class TestKeyspace extends MemoryKeyspace {
     this.#connection.mend();
   }
 
-  /** Lets the next write fail, or the next after those that were told to fail before: a `set`, `update`, `delete` or `transaction`. */
+  /**
+   * Lets the next write fail, or the next after those that were told to fail before: a `set`, `update`, `delete` or
+   * `transaction`. It fails as it is told to, also where a cluster would have resolved a lost answer by looking.
+   */
   failNextWrite(options: WriteFailureOptions = {}): void {
     checkOptions(options, { applied: "boolean", error: "any" }, "failNextWrite()");
     const { applied = false, error = lostAnswer() } = options;
+    if (!(error instanceof Error)) throw mustBe("failNextWrite(): error", "an Error", error);
     this.#connection.fail({ applied, error });
   }
 
-  /** The store ends a lease of this store, of whatever keyspace: its keys go, its holder is told. */
+  /** The store ends a lease of this store, of whatever keyspace: its keys go, its holder is told at once. */
   expireLease(lease: Lease): void {
     if (typeof lease?.id !== "string") throw mustBe("lease", "a lease", lease);
-    this.store.expire(lease.id);
+    if (!this.store.expire(lease.id))
+      throw new RangeError(`lease: the store has no lease ${lease.id}, or not any more`);
   }
 
   /**
@@ -94,7 +99,7 @@ export class TestKeyspace extends MemoryKeyspace {
    */
   jump(ms: number): void {
     if (typeof ms !== "number") throw mustBe("ms", "a number of milliseconds", ms);
-    if (!(ms >= 0)) throw new RangeError(`ms must be at least 0, not ${ms}`);
+    if (!(ms >= 0 && ms < Infinity)) throw new RangeError(`ms must be a time of at least 0, not ${ms}`);
     this.#clock.jump(ms);
   }
 }

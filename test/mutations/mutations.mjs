@@ -348,8 +348,8 @@ export const mutations = [
   {
     name: "what was written with the lease before counts as written now",
     file: "src/etcd/commits.ts",
-    find: "next.modRevision > Math.max(since, after) && ",
-    replace: "",
+    find: "next.modRevision > Math.max(since, after)",
+    replace: "next.modRevision > since",
     caughtBy: { files: [lost], tests: "not taken for the one from before" },
   },
   {
@@ -397,8 +397,8 @@ export const mutations = [
   {
     name: "an update does not compare",
     file: "src/keyspace/writer.ts",
-    find: "const conditions = [{ key, revision: ifRevision ?? current?.revision ?? 0 }];",
-    replace: "const conditions = ifRevision === undefined ? [] : [{ key, revision: ifRevision }];",
+    find: 'const conditions = [{ key, revision: ifRevision ?? current?.revision ?? 0, of: "last write" as const }];',
+    replace: "const conditions: Condition[] = [];",
     caughtBy: { files: ["test/etcd/fairness.test.ts"], tests: "by eight keyspaces" },
   },
   {

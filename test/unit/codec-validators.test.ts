@@ -71,7 +71,17 @@ function feedOf(stored: { readonly [key: string]: unknown }): Feed {
   }
   log.settle(revision);
   const waiting = new WaitList();
-  return { log, waiting, ended: false, freshTo: 1, readers: 0, demand: () => 1, asked() {}, released() {} };
+  return {
+    log,
+    waiting,
+    ended: false,
+    freshTo: 1,
+    readers: 0,
+    patienceMs: 0,
+    demand: () => 1,
+    asked() {},
+    released() {},
+  };
 }
 
 describe.each(validators)("json with a schema of $name", ({ service, numbers, quote, issues }) => {

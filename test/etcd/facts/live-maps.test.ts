@@ -156,6 +156,16 @@ describe("atLeast", () => {
     map.close();
   });
 
+  test("asks nothing where the watch brings the revision in time", async () => {
+    const { store, map, watch } = await mapOf({ a: 10 }, { revision: 10 });
+    const reaching = map.atLeast(12);
+    watch.handlers.events([eventOf("put", "b", 12)]);
+    await reaching;
+    expect(store.asked).toBe(0);
+    expect(map.get("b")).toBe("b at 12");
+    map.close();
+  });
+
   test("waits for the watch where the store knows more of the range", async () => {
     const { store, map, watch } = await mapOf({ a: 10 }, { revision: 10 });
     const reaching = map.atLeast(12);

@@ -67,6 +67,7 @@ describe("openKeyspace: etcd", () => {
     ["", undefined],
     ["db1:2379", undefined],
     ["redis://db1", undefined],
+    ["memory://name", undefined],
     ["etcd:", undefined],
     ["etcd://", undefined],
     ["etcd://me@db1", undefined],

@@ -15,7 +15,7 @@ function filledFeed(): Feed {
   const log = new ConflatingLog();
   for (let i = 1; i <= keys; i++) log.put(`k${i}`, encoder.encode(`${i}`), i, i);
   log.settle(keys);
-  const counts = { freshTo: 1, readers: 0 };
+  const counts = { freshTo: 1, readers: 0, patienceMs: 0 };
   return { log, waiting: new WaitList(), ended: false, ...counts, demand: () => 1, asked() {}, released() {} };
 }
 

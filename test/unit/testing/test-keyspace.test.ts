@@ -155,7 +155,10 @@ describe("TestKeyspace", () => {
   test("refuses what makes no sense at the call", () => {
     const { keyspace } = open();
     expect(() => keyspace.jump(-1)).toThrow(RangeError);
+    expect(() => keyspace.jump(Infinity)).toThrow(RangeError);
     expect(() => keyspace.jump("1" as never)).toThrow(TypeError);
+    expect(() => keyspace.expireLease({ id: "7" } as Lease)).toThrow(RangeError);
+    expect(() => keyspace.failNextWrite({ error: "no" as never })).toThrow(TypeError);
     expect(() => keyspace.expireLease(undefined as never)).toThrow(TypeError);
     expect(() => keyspace.failNextWrite({ aplied: true } as never)).toThrow(TypeError);
   });

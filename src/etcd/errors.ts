@@ -7,6 +7,7 @@
  * for the caller to decide.
  */
 import { type ErrorCode, errorOf, EventValueError } from "../errors.ts";
+import { quoted } from "../range/keys.ts";
 import { TransportError } from "./transport.ts";
 
 /**
@@ -155,7 +156,7 @@ export function toEventValueError(
 ): EventValueError {
   const { code } = classify(error);
   const { key, write } = context;
-  const of = key === undefined ? "" : ` for key ${JSON.stringify(key)}`;
+  const of = key === undefined ? "" : ` for key ${quoted(key)}`;
   const options = { cause: error, ...(key === undefined ? undefined : { key }) };
   if (code === "EV_UNAVAILABLE") {
     const applied = write && maybeApplied(error);

@@ -27,6 +27,7 @@ import type {
   TransactionOperation,
 } from "../keyspace.ts";
 import { derive, SKIP, type Step } from "../operators/derived.ts";
+import { quoted } from "../range/keys.ts";
 import type { Watchable } from "../watchable.ts";
 import { checkMs } from "./arguments.ts";
 import type { StoredReadableRange } from "./key-range.ts";
@@ -205,7 +206,7 @@ class ElectedLeadership implements Leadership {
 }
 
 function lostKey(key: string): EventValueError {
-  return errorOf("EV_LEASE_NOT_FOUND", `the candidate's key ${JSON.stringify(key)} was deleted`, { key });
+  return errorOf("EV_LEASE_NOT_FOUND", `the candidate's key ${quoted(key)} was deleted`, { key });
 }
 
 /** Follows the candidates, and tells who leads when that is somebody else, or says something else. */

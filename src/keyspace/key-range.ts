@@ -13,7 +13,7 @@ import type {
   WriteOptions,
 } from "../keyspace.ts";
 import { decodeStored, putOf } from "../range/decoding.ts";
-import { checkKey, liesIn } from "../range/keys.ts";
+import { checkKey, liesIn, quoted } from "../range/keys.ts";
 import { watchBatches, watchRange } from "../range/watchers.ts";
 import type { Watchable, Watcher, WatchOptions } from "../watchable.ts";
 import { LiveMaps } from "./live-map.ts";
@@ -100,6 +100,6 @@ export class StoredRange<T> extends StoredReadableRange<T> implements KeyRange<T
   /** @throws `TypeError`, `RangeError` for what is not a key of this range */
   #check(key: string): void {
     checkKey(key, "key");
-    if (!liesIn(this.#selector, key)) throw new RangeError(`key ${JSON.stringify(key)} lies outside of the range`);
+    if (!liesIn(this.#selector, key)) throw new RangeError(`key ${quoted(key)} lies outside of the range`);
   }
 }

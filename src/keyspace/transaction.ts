@@ -1,6 +1,7 @@
 /** The steps of a transaction, and how a keyspace puts them together. */
 import { checkOptions, mustBe } from "../internal/arguments.ts";
 import type { KeyValue, Lease, TransactionOperation } from "../keyspace.ts";
+import { quoted } from "../range/keys.ts";
 import { checkLease, checkRevision } from "./arguments.ts";
 import { StoredValue } from "./key-value.ts";
 import type { Change, Commit, Condition } from "./store.ts";
@@ -74,10 +75,10 @@ export function commitOf(operations: readonly TransactionOperation[], writer: Wr
   for (const step of operations as readonly unknown[]) {
     if (!(step instanceof Step)) throw mustBe("transaction(): operations", "made by put, remove and ifRevision", step);
     const { part, key } = step;
-    if (step.writer !== writer) throw new TypeError(`transaction(): ${JSON.stringify(key)} is of another keyspace`);
+    if (step.writer !== writer) throw new TypeError(`transaction(): ${quoted(key)} is of another keyspace`);
     if (!("type" in part)) conditions.push(part);
     else {
-      if (written.has(key)) throw new RangeError(`transaction(): ${JSON.stringify(key)} is written twice`);
+      if (written.has(key)) throw new RangeError(`transaction(): ${quoted(key)} is written twice`);
       written.add(key);
       changes.push(part);
     }

@@ -6,6 +6,7 @@ import { sleep } from "../internal/backoff.ts";
 import type { WriteOptions } from "../keyspace.ts";
 import type { StoredKey } from "../range/conflating-log.ts";
 import { versionedOf } from "../range/decoding.ts";
+import { quoted } from "../range/keys.ts";
 import { holds } from "../range/packed.ts";
 import { type Change, type Commit, type Condition, isMet, type Outcome, type Store } from "./store.ts";
 import { checkLease, checkRevision } from "./arguments.ts";
@@ -154,6 +155,6 @@ function conflictOf(found: readonly (StoredKey | undefined)[], conditions: Commi
   const { key, revision } = conditions[failed] as Condition;
   const currentRevision = found[failed]?.revision ?? 0;
   const is = (at: number): string => (at === 0 ? "absent" : `at revision ${at}`);
-  const message = `${JSON.stringify(key)} is ${is(currentRevision)}, expected it ${is(revision)}`;
+  const message = `${quoted(key)} is ${is(currentRevision)}, expected it ${is(revision)}`;
   return errorOf("EV_CONFLICT", message, { key, currentRevision });
 }

@@ -11,7 +11,7 @@ import { mostMs } from "../internal/backoff.ts";
 import type { RangeSelector } from "../keyspace.ts";
 import { type Change, type Commit, type Condition, type Extent, type Outcome, isMet } from "../keyspace/store.ts";
 import type { StoredKey } from "../range/conflating-log.ts";
-import { compareKeys, encodeText, liesIn } from "../range/keys.ts";
+import { compareKeys, encodeText, liesIn, quoted } from "../range/keys.ts";
 
 /** What the store needs of time, so that tests can have one of their own. */
 export interface Clock {
@@ -134,7 +134,7 @@ export class MemoryStore {
       const key = nameOf(change.key);
       throw errorOf(
         "EV_LEASE_NOT_FOUND",
-        `the store has no lease ${change.lease}, to which ${JSON.stringify(key)} was to be bound`,
+        `the store has no lease ${change.lease}, to which ${quoted(key)} was to be bound`,
         { key },
       );
     }

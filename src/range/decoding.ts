@@ -3,7 +3,7 @@ import type { Decode } from "../codec.ts";
 import { errorOf, type EventValueError } from "../errors.ts";
 import { checkValue } from "../internal/arguments.ts";
 import type { InvalidUpdate, KeyUpdate, Versioned } from "../keyspace.ts";
-import { isRawKey, rawKeyText } from "./keys.ts";
+import { isRawKey, quoted, rawKeyText } from "./keys.ts";
 import type { LogEntry, StoredKey } from "./conflating-log.ts";
 
 /** What decoding an entry gave. It is kept on the entry, so all watchers of a range share one decoded value. */
@@ -82,6 +82,6 @@ export function putOf<T>(stored: StoredKey, result: Decoded<T>): KeyUpdate<T> | 
 }
 
 function notDecoded(key: string, bytes: Uint8Array, revision: number, why: string, cause?: unknown): EventValueError {
-  const message = `the value of ${JSON.stringify(key)} at revision ${revision} cannot be decoded: ${why}`;
+  const message = `the value of ${quoted(key)} at revision ${revision} cannot be decoded: ${why}`;
   return errorOf("EV_DECODE", message, { key, bytes: new Uint8Array(bytes), revision, cause });
 }

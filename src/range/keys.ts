@@ -8,6 +8,8 @@ import { mustBe } from "../internal/arguments.ts";
 import type { RangeSelector } from "../keyspace.ts";
 
 const rawMark = "\ud800";
+/** How many characters of a key a message tells. */
+const mostShown = 200;
 const encoder = new TextEncoder();
 const lossy = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -59,6 +61,11 @@ export function checkRange(range: RangeSelector): RangeSelector {
 export function liesIn(range: RangeSelector, key: string): boolean {
   if (typeof range === "string") return key.startsWith(range);
   return compareKeys(range.start, key) <= 0 && compareKeys(key, range.end) < 0;
+}
+
+/** A key as messages tell it: of one that is very long, the beginning. */
+export function quoted(key: string): string {
+  return JSON.stringify(key.length > mostShown ? `${key.slice(0, mostShown)}…` : key);
 }
 
 /** The text in UTF-8. */

@@ -144,6 +144,14 @@ export function describeWrites({ open }: Backend): void {
         expect(await value.read()).toMatchObject({ value: "1" });
       });
 
+      test("a conflict of a key that is very long tells its beginning, and has all of it", async () => {
+        await using subject = await open();
+        const key = "k".repeat(100_000);
+        const error = await rejection(subject.keyspace.value(key, text).set("1", { ifRevision: 7 }));
+        expect(error).toMatchObject({ code: "EV_CONFLICT", key });
+        expect((error as Error).message.length).toBeLessThan(400);
+      });
+
       test("a conflict narrows to its fields, and names the key in its message", async () => {
         await using subject = await open();
         const { keyspace } = subject;

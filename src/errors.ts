@@ -85,6 +85,11 @@ export function errorOf<C extends ErrorCode>(
   return new EventValueError(code, message, options) as EventValueErrorOf<C>;
 }
 
+/** What calls of a closed keyspace reject with. @internal */
+export function keyspaceClosed(): EventValueError {
+  return new EventValueError("EV_CLOSED", "the keyspace is closed");
+}
+
 /**
  * Whether `error` was made by this library, by any copy of it in the process; with `code`, whether it has that
  * code, which narrows it to the fields the code promises.

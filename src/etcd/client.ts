@@ -6,7 +6,7 @@
  *
  * It leaves to others what the answers mean, and watching.
  */
-import { EventValueError } from "../errors.ts";
+import { keyspaceClosed } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
 import { Backoff } from "../internal/backoff.ts";
 import { type Auth, Tokens } from "./auth.ts";
@@ -72,7 +72,7 @@ export class Client {
   /** Ends all calls with `EV_CLOSED`, and leaves no timer and no socket. */
   close(): void {
     if (this.closed.aborted) return;
-    this.#closing.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
+    this.#closing.abort(keyspaceClosed());
     for (const transport of this.#transports) transport.close();
   }
 

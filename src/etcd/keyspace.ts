@@ -1,5 +1,5 @@
 /** The keyspace of an etcd cluster: endpoints, credentials, and what is opened from it. */
-import { EventValueError } from "../errors.ts";
+import { keyspaceClosed } from "../errors.ts";
 import { checkOptions, type Known, mustBe } from "../internal/arguments.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type { Status } from "../keyspace.ts";
@@ -146,7 +146,7 @@ export class EtcdKeyspace extends StoreKeyspace {
 
   async #close(): Promise<void> {
     const { feeds, health } = this.#context;
-    this.#closing.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
+    this.#closing.abort(keyspaceClosed());
     health.close();
     for (const feed of feeds) feed.end();
     await this.#leases.close();

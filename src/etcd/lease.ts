@@ -7,7 +7,7 @@
  * the lease is never thought alive when it is not, as long as the event loop is not blocked. Time is the monotonic
  * clock's.
  */
-import { errorOf, EventValueError, isEventValueError } from "../errors.ts";
+import { errorOf, isEventValueError, keyspaceClosed } from "../errors.ts";
 import { follow } from "../internal/abort.ts";
 import { Backoff, mostMs } from "../internal/backoff.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
@@ -55,7 +55,7 @@ export class Leases {
       const { id, ttl } = await this.#client.call(grant, { ttl: Math.ceil(ttlMs / 1000), id: undefined }, { signal });
       if (this.#closed) {
         this.revoke(id, sent + ttl * 1000).catch(() => {});
-        throw new EventValueError("EV_CLOSED", "the keyspace is closed");
+        throw keyspaceClosed();
       }
       // What took longer to answer than the lease lives is no lease.
       if (performance.now() < sent + ttl * 1000) {
@@ -218,7 +218,7 @@ class EtcdLease implements Lease {
   /** The keyspace is closed, perhaps by somebody who does not know of the lease: who holds it is told. */
   end(): void {
     this.close().catch(() => {});
-    this.#lost.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
+    this.#lost.abort(keyspaceClosed());
   }
 
   #revoke(): Promise<void> {

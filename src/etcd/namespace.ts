@@ -1,7 +1,6 @@
 /** Between users' keys and the store's: the namespace, a literal prefix, is put before and taken off again. */
 import type { RangeSelector } from "../keyspace.ts";
 import { checkText, encodeText, prefixEnd, rawKey } from "../range/keys.ts";
-import type { StoredKey } from "../range/conflating-log.ts";
 import type { StoreRange } from "./list.ts";
 import type { KeyRecord } from "./proto/hot-decoders.ts";
 
@@ -31,12 +30,6 @@ export class KeyNames {
   toUser({ key, rawKey: raw }: Pick<KeyRecord, "key" | "rawKey">): string {
     if (raw !== undefined) return rawKey(raw.subarray(this.#prefixBytes.length));
     return this.#prefix === "" ? key : key.slice(this.#prefix.length);
-  }
-
-  /** What the store holds, as the log takes it. */
-  stored(record: KeyRecord): StoredKey {
-    const { value, modRevision, createRevision } = record;
-    return { key: this.toUser(record), bytes: value, revision: modRevision, createRevision };
   }
 
   /** The store's range. */

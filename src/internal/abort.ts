@@ -100,3 +100,8 @@ export function follow(controller: AbortController, signal: AbortSignal | undefi
   else if (signal !== undefined) entry.await(signal);
   return entry;
 }
+
+/** Whether `error` says no more than that `signal` was aborted: it is its reason, or what platforms make of that. */
+export function isAbort(error: unknown, signal: AbortSignal): boolean {
+  return error === signal.reason || (error as { readonly name?: unknown } | null | undefined)?.name === "AbortError";
+}

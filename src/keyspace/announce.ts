@@ -2,6 +2,7 @@ import { isEventValueError } from "../errors.ts";
 import { abortable, follow } from "../internal/abort.ts";
 import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
 import { Backoff } from "../internal/backoff.ts";
+import { quietlyUnless } from "../internal/quiet.ts";
 import type { Keyspace, Lease, WriteOptions } from "../keyspace.ts";
 import { checkWatchable } from "../operators/derived.ts";
 import { runLatest } from "../operators/run-latest.ts";
@@ -69,12 +70,8 @@ export function announce<T>(
   const { signal, ttlMs = 10_000 } = options;
   checkMs(ttlMs, "announce(): ttlMs");
   const announcement = new Announcement(key, () => keyspace.lease({ ttlMs, signal }), signal);
-  const announcing: Promise<void> = announcement.run(value).catch((error: unknown) => {
-    // A write that failed is the caller's to handle; whatever else ended it may go unnoticed.
-    if (!announcement.hasFailed) announcing.catch(() => {});
-    throw error;
-  });
-  return announcing;
+  // A write that failed is the caller's to handle; whatever else ended it may go unnoticed.
+  return quietlyUnless(() => announcement.hasFailed, announcement.run(value));
 }
 
 class Announcement<T> {

@@ -1,7 +1,14 @@
 /** Checks of what callers of a keyspace pass, beyond those of `internal/arguments.ts`. */
 import type { Codec } from "../codec.ts";
-import { mustBe } from "../internal/arguments.ts";
+import { checkOptions, type Known, mustBe } from "../internal/arguments.ts";
 import { mostMs } from "../internal/backoff.ts";
+
+const callOptions: Known = { signal: "AbortSignal" };
+
+/** Refuses options that are not those of a call to the store. */
+export function checkCallOptions(options: unknown, what: string): void {
+  checkOptions(options, callOptions, what);
+}
 
 /** Refuses what is not a time that a timer can wait for. */
 export function checkMs(ms: unknown, what: string): void {

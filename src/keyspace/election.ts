@@ -15,6 +15,7 @@ import { follow } from "../internal/abort.ts";
 import { checkOptions, type Known } from "../internal/arguments.ts";
 import { Backoff } from "../internal/backoff.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
+import { quietly } from "../internal/quiet.ts";
 import type {
   Batch,
   CampaignOptions,
@@ -23,15 +24,14 @@ import type {
   KeyValue,
   Leadership,
   Lease,
-  RangeWatcher,
   TransactionOperation,
 } from "../keyspace.ts";
 import { derive, SKIP, type Step } from "../operators/derived.ts";
 import { quoted } from "../range/keys.ts";
-import type { Watchable } from "../watchable.ts";
+import { watchBatches } from "../range/watchers.ts";
+import type { Watchable, Watcher } from "../watchable.ts";
 import { checkMs } from "./arguments.ts";
-import type { StoredReadableRange } from "./key-range.ts";
-import { quietly } from "./store.ts";
+import type { Source } from "./store.ts";
 import { ifCreated } from "./transaction.ts";
 
 /** What an election tells of its leader. */
@@ -45,20 +45,20 @@ const campaignOptions: Known = { signal: "AbortSignal", ttlMs: "number" };
 const lossy = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Candidates are counted whatever somebody else has written to their keys. */
-export const candidateValue: Decode<string> = (bytes) => lossy.decode(bytes);
+const candidateValue: Decode<string> = (bytes) => lossy.decode(bytes);
 
 export class StoredElection implements Election {
   readonly leader: Watchable<Leader | undefined>;
   readonly #keyspace: Keyspace;
   readonly #prefix: string;
-  readonly #candidates: StoredReadableRange<string>;
+  readonly #candidates: Watchable<Batch<string>>;
 
-  /** `candidates` are the keys that begin with `prefix`, as {@link candidateValue} decodes them. */
-  constructor(keyspace: Keyspace, prefix: string, candidates: StoredReadableRange<string>) {
+  /** `source` is of the keys that begin with `prefix`. */
+  constructor(keyspace: Keyspace, prefix: string, source: Source) {
     this.#keyspace = keyspace;
     this.#prefix = prefix;
-    this.#candidates = candidates;
-    this.leader = derive(candidates.whole, () => leading(prefix));
+    this.#candidates = { watch: (options) => watchBatches(source.enter(), candidateValue, options) };
+    this.leader = derive(this.#candidates, () => leading(prefix));
   }
 
   campaign(value: string, options: CampaignOptions = {}): Promise<Leadership> {
@@ -75,13 +75,13 @@ export class StoredElection implements Election {
     const key = this.#keyspace.value(this.#prefix + BigInt(lease.id).toString(16), text);
     const over = new AbortController();
     const following = [follow(over, signal), follow(over, lease.lost)];
-    let watcher: RangeWatcher<string> | undefined;
+    let watcher: Watcher<Batch<string>> | undefined;
     try {
       const revision = await this.#enter(key, value, lease, over.signal);
       watcher = this.#candidates.watch();
       const field = new Field(this.#prefix, key.key, revision);
       while (!field.isWon) {
-        field.take(await watcher.getBatch({ signal: over.signal }));
+        field.take(await watcher.get({ signal: over.signal }));
         if (field.isLost) throw lostKey(key.key);
       }
       return new ElectedLeadership(key, revision, lease, watcher, field);
@@ -157,7 +157,7 @@ class ElectedLeadership implements Leadership {
   readonly fence: TransactionOperation;
   readonly #key: string;
   readonly #lease: Lease;
-  readonly #watcher: RangeWatcher<string>;
+  readonly #watcher: Watcher<Batch<string>>;
   readonly #lost = new AbortController();
   readonly #following: { unlink(): void };
 
@@ -165,7 +165,7 @@ class ElectedLeadership implements Leadership {
     asyncDisposable(ElectedLeadership.prototype, "resign");
   }
 
-  constructor(key: KeyValue<string>, revision: number, lease: Lease, watcher: RangeWatcher<string>, field: Field) {
+  constructor(key: KeyValue<string>, revision: number, lease: Lease, watcher: Watcher<Batch<string>>, field: Field) {
     this.revision = revision;
     this.fence = ifCreated(key, revision);
     this.#key = key.key;
@@ -190,7 +190,7 @@ class ElectedLeadership implements Leadership {
     const backoff = new Backoff();
     while (!field.isLost) {
       try {
-        field.take(await this.#watcher.getBatch({ signal: this.lost }));
+        field.take(await this.#watcher.get({ signal: this.lost }));
         backoff.reset();
       } catch (error) {
         if (this.lost.aborted || isEventValueError(error, "EV_CLOSED")) break;

@@ -1,7 +1,8 @@
 /** A range of keys of a keyspace, whatever its backend. */
 import type { Codec, Decode } from "../codec.ts";
-import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
+import { checkFunction } from "../internal/arguments.ts";
 import { checkWatchOptions } from "../internal/pull-watcher.ts";
+import { quietly } from "../internal/quiet.ts";
 import type {
   Batch,
   CallOptions,
@@ -14,29 +15,20 @@ import type {
 } from "../keyspace.ts";
 import { decodeStored, putOf } from "../range/decoding.ts";
 import { checkKey, liesIn, quoted } from "../range/keys.ts";
-import { watchBatches, watchRange } from "../range/watchers.ts";
-import type { Watchable, Watcher, WatchOptions } from "../watchable.ts";
+import { watchRange } from "../range/watchers.ts";
+import type { WatchOptions } from "../watchable.ts";
+import { checkCallOptions } from "./arguments.ts";
 import { LiveMaps } from "./live-map.ts";
-import { quietly, type Source } from "./store.ts";
+import type { Source } from "./store.ts";
 import { checkWriteOptions, encodeValue, type Writer } from "./writer.ts";
-
-const callOptions: Known = { signal: "AbortSignal" };
 
 /** The reading side. */
 export class StoredReadableRange<T> implements ReadableKeyRange<T> {
-  /** The same, by batches. */
-  readonly whole: Watchable<Batch<T>>;
   readonly #source: Source;
   readonly #decode: Decode<T>;
   readonly #live: LiveMaps<T>;
 
   constructor(source: Source, decode: Decode<T>) {
-    this.whole = {
-      watch(options?: WatchOptions): Watcher<Batch<T>> {
-        checkWatchOptions(options);
-        return watchBatches(source.enter(), decode, options);
-      },
-    };
     this.#source = source;
     this.#decode = decode;
     this.#live = new LiveMaps(source, decode);
@@ -48,12 +40,12 @@ export class StoredReadableRange<T> implements ReadableKeyRange<T> {
   }
 
   read(options?: CallOptions): Promise<Batch<T>> {
-    checkOptions(options, callOptions, "read()");
+    checkCallOptions(options, "read()");
     return quietly(this.#read(options?.signal));
   }
 
   live(options?: CallOptions): Promise<LiveMap<T>> {
-    checkOptions(options, callOptions, "live()");
+    checkCallOptions(options, "live()");
     return quietly(this.#live.open(options?.signal));
   }
 

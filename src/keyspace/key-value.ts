@@ -1,15 +1,15 @@
 /** One key of a keyspace, whatever its backend. */
 import type { Codec, Decode } from "../codec.ts";
-import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
+import { checkFunction } from "../internal/arguments.ts";
 import { checkWatchOptions } from "../internal/pull-watcher.ts";
+import { quietly } from "../internal/quiet.ts";
 import type { CallOptions, KeyUpdate, KeyValue, ReadableKeyValue, Versioned, WriteOptions } from "../keyspace.ts";
 import { versionedOf } from "../range/decoding.ts";
 import { type Absence, watchUpdates, watchValue } from "../range/watchers.ts";
 import type { Watchable, Watcher, WatchOptions } from "../watchable.ts";
-import { quietly, type Source } from "./store.ts";
+import { checkCallOptions } from "./arguments.ts";
+import type { Source } from "./store.ts";
 import { checkWriteOptions, encodeValue, type Operand, type Writer } from "./writer.ts";
-
-const callOptions: Known = { signal: "AbortSignal" };
 
 /** The reading side. */
 export class StoredReadableValue<T, A> implements ReadableKeyValue<T, A | undefined> {
@@ -38,7 +38,7 @@ export class StoredReadableValue<T, A> implements ReadableKeyValue<T, A | undefi
   }
 
   read(options?: CallOptions): Promise<Versioned<T> | undefined> {
-    checkOptions(options, callOptions, "read()");
+    checkCallOptions(options, "read()");
     return quietly(this.#read(options?.signal));
   }
 

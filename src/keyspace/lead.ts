@@ -1,8 +1,9 @@
 import { text } from "../codec.ts";
 import { isEventValueError } from "../errors.ts";
-import { follow } from "../internal/abort.ts";
+import { follow, isAbort } from "../internal/abort.ts";
 import { checkFunction, checkOptions, type Known } from "../internal/arguments.ts";
 import { Backoff } from "../internal/backoff.ts";
+import { quietlyUnless } from "../internal/quiet.ts";
 import type { Election, Leadership } from "../keyspace.ts";
 import { checkMs } from "./arguments.ts";
 
@@ -69,12 +70,8 @@ export function lead<T>(
   const { signal, ttlMs = 10_000 } = options;
   checkMs(ttlMs, "lead(): ttlMs");
   const candidate = new Candidate(() => election.campaign(value, { signal, ttlMs }), task, signal);
-  const leading: Promise<T> = candidate.run().catch((error: unknown) => {
-    // What the task failed with is the caller's to handle; whatever else ended it may go unnoticed.
-    if (!candidate.hasFailed) leading.catch(() => {});
-    throw error;
-  });
-  return leading;
+  // What the task failed with is the caller's to handle; whatever else ended it may go unnoticed.
+  return quietlyUnless(() => candidate.hasFailed, candidate.run());
 }
 
 class Candidate<T> {
@@ -137,6 +134,5 @@ class Candidate<T> {
 function isLoss(error: unknown, { fence }: Leadership, signal: AbortSignal): boolean {
   if (!signal.aborted) return isEventValueError(error, "EV_CONFLICT") && error.key === fence.key;
   const codes = ["EV_CONFLICT", "EV_LEASE_NOT_FOUND", "EV_UNAVAILABLE"] as const;
-  const isAbort = error === signal.reason || (error as { readonly name?: unknown } | null)?.name === "AbortError";
-  return isAbort || codes.some((code) => isEventValueError(error, code));
+  return isAbort(error, signal) || codes.some((code) => isEventValueError(error, code));
 }

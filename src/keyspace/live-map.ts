@@ -9,18 +9,18 @@
 import type { Decode } from "../codec.ts";
 import { errorOf, type EventValueError } from "../errors.ts";
 import { abortable, follow } from "../internal/abort.ts";
-import { checkOptions } from "../internal/arguments.ts";
 import { disposable } from "../internal/dispose.ts";
 import { checkWatchOptions, closed } from "../internal/pull-watcher.ts";
+import { quietly } from "../internal/quiet.ts";
 import type { Batch, CallOptions, LiveMap } from "../keyspace.ts";
 import type { Cursor, LogEntry } from "../range/conflating-log.ts";
 import { decoded } from "../range/decoding.ts";
 import type { Feed } from "../range/feed.ts";
-import { compareKeys, isRawKey, rawKeyText } from "../range/keys.ts";
+import { compareKeys, isRawKey, keyText } from "../range/keys.ts";
 import { watchBatches, watchFreshness, watchReady, watchRevision } from "../range/watchers.ts";
 import type { Watcher, WatchOptions } from "../watchable.ts";
-import { checkRevision } from "./arguments.ts";
-import { quietly, type Source } from "./store.ts";
+import { checkCallOptions, checkRevision } from "./arguments.ts";
+import type { Source } from "./store.ts";
 
 /** The live maps of one range. */
 export class LiveMaps<T> {
@@ -177,7 +177,7 @@ class Image<T> {
         judged = true;
       } else if (this.#rejected.delete(entry.key)) judged = true;
     }
-    if (judged) this.#invalid = new Map([...this.#rejected].map(([key, error]) => [textOf(key), error]));
+    if (judged) this.#invalid = new Map([...this.#rejected].map(([key, error]) => [keyText(key), error]));
     this.#keys = mergeKeys(this.#keys, changes);
   }
 }
@@ -213,10 +213,6 @@ function positionOf(keys: readonly string[], key: string): number {
     else high = middle;
   }
   return low;
-}
-
-function textOf(key: string): string {
-  return isRawKey(key) ? rawKeyText(key) : key;
 }
 
 class StoredLiveMap<T> implements LiveMap<T> {
@@ -302,7 +298,7 @@ class StoredLiveMap<T> implements LiveMap<T> {
 
   atLeast(revision: number, options?: CallOptions): Promise<this> {
     checkRevision(revision, "atLeast(): revision");
-    checkOptions(options, { signal: "AbortSignal" }, "atLeast()");
+    checkCallOptions(options, "atLeast()");
     return quietly(this.#reach(revision, options?.signal));
   }
 

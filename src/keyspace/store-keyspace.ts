@@ -1,6 +1,7 @@
 /** What keyspaces of all backends have in common: all but how they connect, and how they are closed. */
 import type { Codec, Decode } from "../codec.ts";
 import { checkOptions, checkValue, mustBe } from "../internal/arguments.ts";
+import { quietly } from "../internal/quiet.ts";
 import type {
   CallOptions,
   Election,
@@ -18,11 +19,11 @@ import type {
 import { checkKey, checkRange } from "../range/keys.ts";
 import type { Absence } from "../range/watchers.ts";
 import type { Watchable } from "../watchable.ts";
-import { checkCodec, checkMs } from "./arguments.ts";
-import { candidateValue, StoredElection } from "./election.ts";
+import { checkCallOptions, checkCodec, checkMs } from "./arguments.ts";
+import { StoredElection } from "./election.ts";
 import { StoredRange, StoredReadableRange } from "./key-range.ts";
 import { StoredReadableValue, StoredValue } from "./key-value.ts";
-import { quietly, type Store } from "./store.ts";
+import type { Store } from "./store.ts";
 import { commitOf } from "./transaction.ts";
 import { Writer } from "./writer.ts";
 
@@ -64,7 +65,7 @@ export abstract class StoreKeyspace implements Keyspace {
   }
 
   transaction(operations: readonly TransactionOperation[], options?: CallOptions): Promise<{ revision: number }> {
-    checkOptions(options, { signal: "AbortSignal" }, "transaction()");
+    checkCallOptions(options, "transaction()");
     return this.#writer.transaction(commitOf(operations, this.#writer), options?.signal);
   }
 
@@ -78,11 +79,7 @@ export abstract class StoreKeyspace implements Keyspace {
   election(name: string): Election {
     checkKey(name, "election(): name");
     const prefix = `${name}/`;
-    return new StoredElection(
-      this,
-      prefix,
-      new StoredReadableRange(this.#store.source({ range: prefix }), candidateValue),
-    );
+    return new StoredElection(this, prefix, this.#store.source({ range: prefix }));
   }
 
   abstract close(): Promise<void>;

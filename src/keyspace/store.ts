@@ -69,9 +69,3 @@ export interface Store {
   /** Aborted when the keyspace is closed, with an `EV_CLOSED`. */
   readonly closed: AbortSignal;
 }
-
-/** `promise`, whose rejection may go unnoticed. */
-export function quietly<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
-}

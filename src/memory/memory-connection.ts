@@ -1,5 +1,5 @@
 /** A keyspace's side of a `MemoryStore`: its feeds, its leases, its status. */
-import { EventValueError } from "../errors.ts";
+import { keyspaceClosed } from "../errors.ts";
 import { macrotask } from "../internal/macrotask.ts";
 import { admit } from "../internal/pace.ts";
 import type { Lease, Status } from "../keyspace.ts";
@@ -76,7 +76,7 @@ export class MemoryConnection implements Store {
   /** Ends all that was opened. The store goes on. */
   async close(): Promise<void> {
     if (this.closed.aborted) return;
-    this.#closing.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
+    this.#closing.abort(keyspaceClosed());
     this.#unfollow();
     this.status.set({ state: "closed" });
     this.status.close();

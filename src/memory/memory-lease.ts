@@ -1,5 +1,5 @@
 /** A lease of a `MemoryStore`, kept alive by its holder three times within its time to live, as one of etcd is. */
-import { errorOf, EventValueError } from "../errors.ts";
+import { errorOf, keyspaceClosed } from "../errors.ts";
 import { asyncDisposable } from "../internal/dispose.ts";
 import type { Lease } from "../keyspace.ts";
 import type { MemoryStore } from "./memory-store.ts";
@@ -46,7 +46,7 @@ export class MemoryLease implements Lease {
   /** The keyspace is closed, perhaps by somebody who does not know of the lease: who holds it is told. */
   end(): Promise<void> {
     const closing = this.close();
-    this.#lost.abort(new EventValueError("EV_CLOSED", "the keyspace is closed"));
+    this.#lost.abort(keyspaceClosed());
     return closing;
   }
 

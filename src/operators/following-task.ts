@@ -7,7 +7,8 @@
  * settled.
  */
 import { isEventValueError } from "../errors.ts";
-import { follow } from "../internal/abort.ts";
+import { follow, isAbort } from "../internal/abort.ts";
+import { quietlyUnless } from "../internal/quiet.ts";
 import type { Watchable, Watcher } from "../watchable.ts";
 
 /** What is run, and when it is run anew. */
@@ -32,12 +33,8 @@ export function runAlong<T, P>(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const task = new FollowingTask(course);
-  const running: Promise<void> = task.follow(source, signal).catch((error: unknown) => {
-    // What the task failed with is the caller's to handle; whatever else ended it may go unnoticed.
-    if (!task.hasFailed) running.catch(() => {});
-    throw error;
-  });
-  return running;
+  // What the task failed with is the caller's to handle; whatever else ended it may go unnoticed.
+  return quietlyUnless(() => task.hasFailed, task.follow(source, signal));
 }
 
 class FollowingTask<T, P> {
@@ -124,9 +121,4 @@ class FollowingTask<T, P> {
     this.#failure = { error };
     this.#stop.abort(error);
   }
-}
-
-/** Whether `error` says no more than that `signal` was aborted: it is its reason, or what platforms make of that. */
-function isAbort(error: unknown, signal: AbortSignal): boolean {
-  return error === signal.reason || (error as { readonly name?: unknown } | null | undefined)?.name === "AbortError";
 }

@@ -1,6 +1,7 @@
 import { isEventValueError } from "../errors.ts";
 import { abortable, follow } from "../internal/abort.ts";
 import { checkOptions, mustBe, type Known } from "../internal/arguments.ts";
+import { quietlyUnless } from "../internal/quiet.ts";
 import type { Sink, Watchable, Watcher } from "../watchable.ts";
 import { checkWatchable } from "./derived.ts";
 
@@ -47,12 +48,8 @@ export function pipeTo<T>(source: Watchable<T>, sink: PipeTarget<T>, options?: P
   checkWatchable(source, "pipeTo()");
   checkOptions(options, pipeToOptions, "pipeTo()");
   const pipe = new Pipe(source, open(sink));
-  const piping: Promise<void> = pipe.run(options?.signal).catch((error: unknown) => {
-    // A failed write is the caller's to handle; whatever else ended the pipe may go unnoticed.
-    if (!pipe.sinkFailed) piping.catch(() => {});
-    throw error;
-  });
-  return piping;
+  // A failed write is the caller's to handle; whatever else ended the pipe may go unnoticed.
+  return quietlyUnless(() => pipe.sinkFailed, pipe.run(options?.signal));
 }
 
 /** A sink, opened. */

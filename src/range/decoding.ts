@@ -3,7 +3,7 @@ import type { Decode } from "../codec.ts";
 import { errorOf, type EventValueError } from "../errors.ts";
 import { checkValue } from "../internal/arguments.ts";
 import type { InvalidUpdate, KeyUpdate, Versioned } from "../keyspace.ts";
-import { isRawKey, quoted, rawKeyText } from "./keys.ts";
+import { isRawKey, keyText, quoted } from "./keys.ts";
 import type { LogEntry, StoredKey } from "./conflating-log.ts";
 
 /** What decoding an entry gave. It is kept on the entry, so all watchers of a range share one decoded value. */
@@ -36,7 +36,7 @@ export function decoded<T>(entry: LogEntry, decode: Decode<T>): Decoded<T> {
 
 /** Decodes what the store holds under a key of the log. */
 export function decodeStored<T>({ key, bytes, revision }: StoredKey, decode: Decode<T>): Decoded<T> {
-  if (isRawKey(key)) return { error: notDecoded(rawKeyText(key), bytes, revision, "its key is not UTF-8") };
+  if (isRawKey(key)) return { error: notDecoded(keyText(key), bytes, revision, "its key is not UTF-8") };
   try {
     const value = decode(bytes, key);
     checkValue(value);
@@ -64,7 +64,7 @@ export function updateOf<T>(entry: LogEntry, decode: Decode<T>): KeyUpdate<T> {
 export function changeOf<T>(entry: LogEntry, decode: Decode<T>): KeyUpdate<T> | InvalidUpdate {
   if (entry.live) return putOf(entry, decoded(entry, decode));
   const { key, revision } = entry;
-  return { type: "delete", key: isRawKey(key) ? rawKeyText(key) : key, revision };
+  return { type: "delete", key: keyText(key), revision };
 }
 
 /** What the store holds under a key, as a batch holds it. */
@@ -73,7 +73,7 @@ export function putOf<T>(stored: StoredKey, result: Decoded<T>): KeyUpdate<T> | 
   if ("value" in result) return { type: "put", key, value: result.value, revision, createRevision };
   return {
     type: "invalid",
-    key: isRawKey(key) ? rawKeyText(key) : key,
+    key: keyText(key),
     // Only here: reading an entry's bytes unpacks them.
     bytes: new Uint8Array(stored.bytes),
     error: result.error,

@@ -24,8 +24,9 @@ export function isRawKey(key: string): boolean {
   return key.startsWith(rawMark);
 }
 
-/** A raw key as people may read it: what is not UTF-8 is replaced. */
-export function rawKeyText(key: string): string {
+/** A key of the log as people may read it: of a raw key, what is not UTF-8 is replaced. */
+export function keyText(key: string): string {
+  if (!isRawKey(key)) return key;
   return lossy.decode(Uint8Array.from(key.slice(rawMark.length), (char) => char.charCodeAt(0)));
 }
 

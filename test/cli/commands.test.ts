@@ -14,7 +14,7 @@ import { RangeResponse } from "../support/generated/etcd.ts";
 import { startGrpcServer } from "../support/grpc-server.ts";
 import { freePorts } from "../support/ports.ts";
 import { Built, type Ended } from "./built.ts";
-import { Store } from "./store.ts";
+import { Store, useStore } from "./store.ts";
 
 let built: Built;
 beforeAll(() => {
@@ -39,16 +39,11 @@ function file(name: string, content: string | Uint8Array): string {
 }
 
 describe.skipIf(!etcdAvailable).concurrent("values in etcd", () => {
-  let etcd: EtcdServer;
   let store: Store;
-  beforeAll(async () => {
-    etcd = await startEtcd();
-    store = new Store(etcd);
-    built.env = { EVENT_VALUE_STORE: etcd.endpoint };
-  });
-  afterAll(async () => {
-    await etcd[Symbol.asyncDispose]();
-  });
+  useStore(
+    () => built,
+    (begun) => (store = begun),
+  );
 
   test("are set, got and deleted", async () => {
     const set = await built.run(["set", "basic/k", "the value"]);
@@ -184,10 +179,10 @@ describe.skipIf(!etcdAvailable).concurrent("values in etcd", () => {
   test("are found at any member that answers", async () => {
     await store.put("members/k", "v");
     const [dead] = await freePorts(1);
-    const endpoints = `http://127.0.0.1:${dead},${etcd.endpoint}`;
+    const endpoints = `http://127.0.0.1:${dead},${store.etcd.endpoint}`;
     expect(await built.run(["get", "members/k", "--store", endpoints])).toEqual(printed("v\n"));
     const env = { EVENT_VALUE_STORE: `http://127.0.0.1:${dead}` };
-    expect(await built.run(["get", "members/k", "--store", etcd.endpoint], { env })).toEqual(printed("v\n"));
+    expect(await built.run(["get", "members/k", "--store", store.etcd.endpoint], { env })).toEqual(printed("v\n"));
   });
 
   test("end a reader that has read enough cleanly", async () => {
@@ -212,7 +207,7 @@ describe.skipIf(!etcdAvailable).concurrent("values in etcd", () => {
       const pem = (name: string): Buffer => readFileSync(join(built.folder, name));
       const options = { ca: pem("ca.pem"), cert: pem("server.pem"), key: pem("server.key"), ALPNProtocols: ["h2"] };
       const server = createTlsServer({ ...options, requestCert: true, rejectUnauthorized: true }, (socket) => {
-        const upstream = connect(etcd.port, "127.0.0.1");
+        const upstream = connect(store.etcd.port, "127.0.0.1");
         for (const end of [socket, upstream]) end.on("error", () => {});
         socket.pipe(upstream).pipe(socket);
       });

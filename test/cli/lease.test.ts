@@ -1,10 +1,10 @@
 /** lease: held by a process, with keys that go with it, as users run it. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type EtcdServer, etcdAvailable, startEtcd } from "../support/etcd.ts";
+import { etcdAvailable } from "../support/etcd.ts";
 import { freePorts } from "../support/ports.ts";
 import { startProxy } from "../support/proxy.ts";
 import { Built, isRunning, type Running } from "./built.ts";
-import { Store } from "./store.ts";
+import { type Store, useStore } from "./store.ts";
 
 let built: Built;
 beforeAll(() => {
@@ -20,16 +20,11 @@ function pidOf(running: Running): number {
 }
 
 describe.skipIf(!etcdAvailable).concurrent("lease", () => {
-  let etcd: EtcdServer;
   let store: Store;
-  beforeAll(async () => {
-    etcd = await startEtcd();
-    store = new Store(etcd);
-    built.env = { EVENT_VALUE_STORE: etcd.endpoint };
-  });
-  afterAll(async () => {
-    await etcd[Symbol.asyncDispose]();
-  });
+  useStore(
+    () => built,
+    (begun) => (store = begun),
+  );
 
   test.each([
     ["SIGINT", 130],
@@ -120,7 +115,7 @@ describe.skipIf(!etcdAvailable).concurrent("lease", () => {
   });
 
   test("that cannot be kept alive in time is lost", async () => {
-    await using proxy = await startProxy(etcd.port);
+    await using proxy = await startProxy(store.etcd.port);
     const running = built.start(["lease", "--ttl", "1s", "--store", proxy.endpoint, "--", ...sleeper]);
     await running.until(() => pidOf(running) > 0);
     await proxy.cut();
@@ -137,7 +132,7 @@ describe.skipIf(!etcdAvailable).concurrent("lease", () => {
   });
 
   test("is revoked in vain where the store has gone, and the program ends all the same", async () => {
-    await using proxy = await startProxy(etcd.port);
+    await using proxy = await startProxy(store.etcd.port);
     const running = built.start(["lease", "--ttl", "60s", "--store", proxy.endpoint]);
     await running.until(() => running.stdout.endsWith("\n"));
     await proxy.cut();

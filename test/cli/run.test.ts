@@ -1,11 +1,11 @@
 /** run: a command that is started, restarted and stopped by a value, as users run it. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type EtcdServer, etcdAvailable, startEtcd } from "../support/etcd.ts";
+import { etcdAvailable } from "../support/etcd.ts";
 import { freePorts } from "../support/ports.ts";
 import { turn } from "../support/promises.ts";
 import { startProxy } from "../support/proxy.ts";
 import { Built, isRunning, type Running } from "./built.ts";
-import { Store } from "./store.ts";
+import { type Store, useStore } from "./store.ts";
 
 let built: Built;
 beforeAll(() => {
@@ -37,16 +37,11 @@ function notes(running: Running): string[] {
 }
 
 describe.skipIf(!etcdAvailable).concurrent("run", () => {
-  let etcd: EtcdServer;
   let store: Store;
-  beforeAll(async () => {
-    etcd = await startEtcd();
-    store = new Store(etcd);
-    built.env = { EVENT_VALUE_STORE: etcd.endpoint };
-  });
-  afterAll(async () => {
-    await etcd[Symbol.asyncDispose]();
-  });
+  useStore(
+    () => built,
+    (begun) => (store = begun),
+  );
 
   test("runs the command while there is the key, and anew when its value changes", async () => {
     const running = built.start(["run", "--when", "any/k", "--", ...serve]);
@@ -181,7 +176,7 @@ describe.skipIf(!etcdAvailable).concurrent("run", () => {
   });
 
   test("goes on with the command while the store is cut off, and with what it missed", async () => {
-    await using proxy = await startProxy(etcd.port);
+    await using proxy = await startProxy(store.etcd.port);
     await store.put("cut/k", "before");
     const running = built.start(["run", "--when", "cut/k", "--store", proxy.endpoint, "--", ...serve]);
     await running.until(() => pids(running).length === 1 && running.stderr.includes("live"));

@@ -1,6 +1,8 @@
 /** What the store holds, written and read past the library, by etcd's JSON gateway. */
-import type { EtcdServer } from "../support/etcd.ts";
+import { afterAll, beforeAll } from "vitest";
+import { type EtcdServer, startEtcd } from "../support/etcd.ts";
 import { enableAuth } from "../support/users.ts";
+import type { Built } from "./built.ts";
 
 function base64(text: string | Uint8Array): string {
   return Buffer.from(text as string).toString("base64");
@@ -74,4 +76,15 @@ export class Store {
     }));
     await enableAuth(this.etcd, [...known, { username: "root", password: "root's" }]);
   }
+}
+
+/** Gives the tests of a block a store of their own, to which the processes of `built` are led. */
+export function useStore(built: () => Built, begin: (store: Store) => void): void {
+  let etcd: EtcdServer;
+  beforeAll(async () => {
+    etcd = await startEtcd();
+    begin(new Store(etcd));
+    built().env = { EVENT_VALUE_STORE: etcd.endpoint };
+  });
+  afterAll(() => etcd[Symbol.asyncDispose]());
 }

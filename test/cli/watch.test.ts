@@ -2,11 +2,11 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type EtcdServer, etcdAvailable, startEtcd } from "../support/etcd.ts";
+import { etcdAvailable } from "../support/etcd.ts";
 import { freePorts } from "../support/ports.ts";
 import { startProxy } from "../support/proxy.ts";
 import { Built, type Running } from "./built.ts";
-import { Store } from "./store.ts";
+import { type Store, useStore } from "./store.ts";
 
 let built: Built;
 beforeAll(() => {
@@ -17,16 +17,11 @@ afterAll(() => built[Symbol.dispose]());
 const anyRevision = expect.any(Number) as number;
 
 describe.skipIf(!etcdAvailable).concurrent("watching etcd", () => {
-  let etcd: EtcdServer;
   let store: Store;
-  beforeAll(async () => {
-    etcd = await startEtcd();
-    store = new Store(etcd);
-    built.env = { EVENT_VALUE_STORE: etcd.endpoint };
-  });
-  afterAll(async () => {
-    await etcd[Symbol.asyncDispose]();
-  });
+  useStore(
+    () => built,
+    (begun) => (store = begun),
+  );
 
   async function stop(watching: Running): Promise<void> {
     watching.kill("SIGINT");
@@ -118,7 +113,7 @@ describe.skipIf(!etcdAvailable).concurrent("watching etcd", () => {
   });
 
   test("says that it is stale while it is cut off, and goes on with what it missed", async () => {
-    await using proxy = await startProxy(etcd.port);
+    await using proxy = await startProxy(store.etcd.port);
     await store.put("cut/k", "before");
     const watching = built.start(["watch", "cut/", "--store", proxy.endpoint]);
     await lines(watching, 1);

@@ -228,7 +228,8 @@ describe.skipIf(!usable)("on a terminal", () => {
     terminal.running.type("typed\r");
     await terminal.shows("^got typed$");
     terminal.running.type("\x03");
-    expect(await terminal.end()).toBe("^Ccode 130, echo isig");
+    // On a busy system the end of the command may be told before the program's own signal: then it says so first.
+    expect(await terminal.end()).toMatch(/^(\^C)?code 130, echo isig$/);
   });
 
   test("Ctrl-C ends lease, whose keys are gone when the prompt is back", async () => {

@@ -143,7 +143,9 @@ class PageReader {
     this.#method = pageMethod;
     const options = { signal: this.#signal, deadlineMs: this.#patienceMs, tellLate: true };
     try {
-      return await this.#client.attempt(method, request, options);
+      return request.rangeEnd === undefined
+        ? await this.#client.read(method, request, options)
+        : await this.#client.attempt(method, request, options);
     } catch (error) {
       if (!(error instanceof TransportError)) throw error;
       if (isLate(error)) {

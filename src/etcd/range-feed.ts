@@ -39,7 +39,7 @@ import type { ResponseHeader } from "./proto/generated/etcd.ts";
 import type { WatchEvent } from "./proto/hot-decoders.ts";
 import { range as rangeMethod } from "./proto/methods.ts";
 import { TransportError } from "./transport.ts";
-import type { WatchStream } from "./watch-stream.ts";
+import type { WatchHandlers, WatchStream } from "./watch-stream.ts";
 
 /** What the feeds of a keyspace share. */
 export interface FeedContext {
@@ -49,10 +49,10 @@ export interface FeedContext {
   readonly health: Health;
 }
 
-/** How a watch ended. */
-type Ending = "lost" | "compacted";
+/** What a feed does next: `rest` after an error that will not pass by itself, `pause` after one that may. */
+type Next = "list" | "probe" | "follow" | "pause" | "rest";
 
-export class RangeFeed implements Feed {
+export class RangeFeed implements Feed, WatchHandlers {
   readonly log: ConflatingLog = new ConflatingLog();
   readonly waiting: WaitList = new WaitList();
   ended = false;
@@ -64,7 +64,8 @@ export class RangeFeed implements Feed {
   readonly #context: FeedContext;
   readonly #range: StoreRange;
   readonly #history = new History();
-  readonly #stop = new AbortController();
+  /** There since the first failure. */
+  #backoff: Backoff | undefined;
   readonly #onEmpty: () => void;
   #watchers = 0;
   /** The number of the newest read that has begun. */
@@ -73,18 +74,24 @@ export class RangeFeed implements Feed {
   #wanted = 0;
   #loaded = false;
   #checking = false;
-  /** Ends the watch, while there is one. */
-  #endWatch: ((ending: Ending) => void) | undefined;
+  #stopped = false;
+  /** Breaks off what is under way; there while something is, as it takes more memory than all the rest of a feed. */
+  #stop: AbortController | undefined;
+  /** How much is under way. */
+  #underWay = 0;
+  /** There while it watches. */
+  #watch: { cancel(): void } | undefined;
   /** Resumes a feed that rests after an error. */
   #resume: (() => void) | undefined;
-  /** Called at each change of `log.revision`, and when a watch begins. */
-  readonly #onMove = new Set<() => void>();
+  /** Called at each change of `log.revision`, and when a watch begins; there while somebody waits for that. */
+  #onMove: Set<() => void> | undefined;
 
   constructor(context: FeedContext, range: StoreRange, onEmpty: () => void) {
     this.#context = context;
     this.#range = range;
     this.#onEmpty = onEmpty;
-    void this.#run();
+    // Whoever opens the feed may ask for something in the same turn: let the first read begin after that.
+    queueMicrotask(() => void this.#run("list"));
   }
 
   /** One more watcher; each is {@link released} once. */
@@ -95,7 +102,7 @@ export class RangeFeed implements Feed {
 
   released(): void {
     if (--this.#watchers > 0) return;
-    this.#stop.abort();
+    this.#halt();
     this.#context.health.following(this, undefined);
     this.#onEmpty();
   }
@@ -103,8 +110,26 @@ export class RangeFeed implements Feed {
   /** The keyspace is closed: so are all watchers. */
   end(): void {
     this.ended = true;
-    this.#stop.abort();
+    this.#halt();
     this.waiting.wake();
+  }
+
+  #halt(): void {
+    this.#stopped = true;
+    this.#stop?.abort();
+    this.#leaveWatch();
+  }
+
+  /** Does what is broken off when the feed ends. */
+  async #breakable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.#underWay++;
+    this.#stop ??= new AbortController();
+    if (this.#stopped) this.#stop.abort();
+    try {
+      return await work(this.#stop.signal);
+    } finally {
+      if (--this.#underWay === 0) this.#stop = undefined;
+    }
   }
 
   demand(): number {
@@ -117,42 +142,46 @@ export class RangeFeed implements Feed {
     this.#resume?.();
   }
 
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    const backoff = new Backoff();
-    let next: "list" | "probe" | "follow" = "list";
+  /**
+   * Goes on from `next` until there is a watch, whose end makes it go on. Nothing is suspended meanwhile: that alone
+   * took 450 bytes a feed, and there may be ten thousand.
+   */
+  async #run(next: Next, failure?: unknown): Promise<void> {
     let rewound = false;
-    // Whoever opened the feed may ask for something in the same turn: let the first read begin after that.
-    await Promise.resolve();
-    while (!signal.aborted) {
+    while (!this.#stopped) {
       try {
         if (next === "list") {
-          await this.#list(rewound);
+          await this.#breakable((signal) => this.#list(rewound, signal));
           next = "follow";
         } else if (next === "probe") {
-          const found = await this.#probe();
+          const found = await this.#breakable((signal) => this.#probe(signal));
           rewound = found === "rewound";
           next = found === "resumable" ? "follow" : "list";
-        } else {
-          const ending = await this.#follow(() => backoff.reset());
-          rewound = false;
-          next = ending === "lost" ? "probe" : "list";
-          if (ending === "lost") await backoff.wait(signal);
+        } else if (next === "follow") return this.#follow();
+        else {
+          if (next === "rest") await this.#rest(failure);
+          // Any time may have passed, and the token may have expired.
+          next = "probe";
+          await this.#pause();
         }
       } catch (error) {
-        if (signal.aborted) return;
-        await this.#rest(error, backoff).catch(() => {});
-        // Any time may have passed, and the token may have expired.
-        if (next === "follow") next = "probe";
+        if (this.#stopped) return;
+        await this.#rest(error);
+        await this.#pause().catch(() => {});
       }
     }
+  }
+
+  #pause(): Promise<void> {
+    const backoff = (this.#backoff ??= new Backoff());
+    return this.#breakable((signal) => backoff.wait(signal));
   }
 
   /**
    * After what will not pass by itself: tells those who wait, and goes on when somebody asks again. Who reads the log at
    * any time does not ask, so it is tried again for them, and the status tells.
    */
-  async #rest(error: unknown, backoff: Backoff): Promise<void> {
+  async #rest(error: unknown): Promise<void> {
     const { health } = this.#context;
     const told = error instanceof TransportError ? toEventValueError(error, { write: false }) : error;
     failAll(this.waiting, told);
@@ -167,10 +196,9 @@ export class RangeFeed implements Feed {
       await asked;
       this.#resume = undefined;
     }
-    await backoff.wait(this.#stop.signal);
   }
 
-  async #list(rewound: boolean): Promise<void> {
+  async #list(rewound: boolean, signal: AbortSignal): Promise<void> {
     const { client, names, health } = this.#context;
     const read = ++this.#begun;
     const since = this.#history.now;
@@ -179,17 +207,17 @@ export class RangeFeed implements Feed {
       merge = this.log.beginMerge({ rewound: rewound || contradicts(first, since) });
       return (records) => merge.add(packedKeys(records, names));
     };
-    let header = await list(client, this.#range, this.#stop.signal, begin);
+    let header = await list(client, this.#range, signal, begin);
     if (!rewound && contradicts(header, since)) {
       // An old server may say so once, after a long pause; a store that was restored says so again.
-      header = await list(client, this.#range, this.#stop.signal, begin);
+      header = await list(client, this.#range, signal, begin);
       rewound = contradicts(header, since);
     }
     if (rewound) this.#history.restart(header);
     else this.#history.note(header);
     // The log may have got ahead of a listing that took long: at revision 12 a read found the range as the log has it,
     // while the listing is of 11. Merging that would bring back a key that was written at 11 and deleted at 12.
-    if (rewound || header.revision >= this.log.revision) await this.#commit(merge, header.revision);
+    if (rewound || header.revision >= this.log.revision) await this.#commit(merge, header.revision, signal);
     health.saw(this.log.revision);
     this.#loaded = true;
     this.#moved();
@@ -201,12 +229,12 @@ export class RangeFeed implements Feed {
    * Merges, and lets others have the event loop after each step: a million changes take seconds. Where somebody reads the
    * log at any time it has to be whole whenever they might, so they wait instead.
    */
-  async #commit(merge: Merge, revision: number): Promise<void> {
+  async #commit(merge: Merge, revision: number, signal: AbortSignal): Promise<void> {
     const steps = merge.commit(revision);
     while (steps.next().done !== true) {
       if (this.readers > 0) continue;
       await macrotask();
-      this.#stop.signal.throwIfAborted();
+      signal.throwIfAborted();
     }
   }
 
@@ -214,13 +242,13 @@ export class RangeFeed implements Feed {
    * Whether the log's revision can be resumed from. Reads one key, which lies in the range: the user may be permitted
    * nothing else.
    */
-  async #probe(): Promise<"resumable" | "compacted" | "rewound"> {
+  async #probe(signal: AbortSignal): Promise<"resumable" | "compacted" | "rewound"> {
     const { client } = this.#context;
     const since = this.#history.now;
     const request = { key: this.#range.key, revision: this.log.revision, keysOnly: true };
     for (let suspicions = 0; ;) {
       try {
-        const { header } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
+        const { header } = await client.read(rangeMethod, request, { signal });
         if (!contradicts(header, since)) {
           this.#history.note(header);
           return "resumable";
@@ -236,62 +264,59 @@ export class RangeFeed implements Feed {
     }
   }
 
-  /** Watches until the watch ends. */
-  #follow(created: () => void): Promise<Ending> {
-    const { stream, client } = this.#context;
-    const { signal } = this.#stop;
-    return new Promise((resolve, reject) => {
-      const done = (): void => {
-        this.#endWatch = undefined;
-        signal.removeEventListener("abort", abort);
-        this.#context.health.following(this, false);
-      };
-      const end = (ending: Ending): void => {
-        done();
-        resolve(ending);
-      };
-      const watch = stream.watch(
-        { key: this.#range.key, rangeEnd: this.#range.rangeEnd, startRevision: this.log.revision },
-        {
-          created: (header) => {
-            // The address leads to another cluster by now; or the member lags, and does not know of an election yet.
-            if (departs(header, this.#history.now)) return this.#endWatch?.("lost");
-            created();
-            this.#context.health.following(this, true);
-            this.#moved();
-          },
-          events: (events) => this.#apply(events),
-          progress: (revision) => {
-            if (revision > this.log.revision) this.#settle(revision);
-          },
-          compacted: () => end("compacted"),
-          lost: (error) => {
-            if (error instanceof TransportError || signal.aborted) return end("lost");
-            done();
-            reject(error);
-          },
-          refused: (reason, access) => {
-            const { kind } = classify(reason);
-            if (kind === "compacted") return end("compacted");
-            if (kind === "transient") return end("lost");
-            done();
-            if ((kind === "auth" || kind === "denied") && client.authenticates)
-              resolve(this.#doubtToken(reason, access));
-            else reject(reason);
-          },
-        },
-      );
-      const abort = (): void => {
-        watch.cancel();
-        done();
-        resolve("lost");
-      };
-      this.#endWatch = (ending) => {
-        watch.cancel();
-        end(ending);
-      };
-      signal.addEventListener("abort", abort);
-    });
+  /** Watches; {@link RangeFeed.#endWatch} is where that ends. */
+  #follow(): void {
+    const { key, rangeEnd } = this.#range;
+    this.#watch = this.#context.stream.watch({ key, rangeEnd, startRevision: this.log.revision }, this);
+  }
+
+  /** Leaves the watch, if there is one, and goes on from `next`. */
+  #endWatch(next: Next, failure?: unknown): void {
+    if (this.#leaveWatch()) void this.#run(next, failure);
+  }
+
+  #leaveWatch(): boolean {
+    if (this.#watch === undefined) return false;
+    this.#watch.cancel();
+    this.#watch = undefined;
+    this.#context.health.following(this, false);
+    return true;
+  }
+
+  /** What the watch tells: see {@link WatchHandlers}. */
+  created(header: ResponseHeader): void {
+    // The address leads to another cluster by now; or the member lags, and does not know of an election yet.
+    if (departs(header, this.#history.now)) return this.#endWatch("pause");
+    this.#backoff?.reset();
+    this.#context.health.following(this, true);
+    this.#moved();
+  }
+
+  events(events: readonly WatchEvent[]): void {
+    this.#apply(events);
+  }
+
+  progress(revision: number): void {
+    if (revision > this.log.revision) this.#settle(revision);
+  }
+
+  compacted(): void {
+    this.#endWatch("list");
+  }
+
+  lost(error: unknown): void {
+    if (error instanceof TransportError || this.#stopped) this.#endWatch("pause");
+    else this.#endWatch("rest", error);
+  }
+
+  refused(reason: TransportError, access: Access): void {
+    const { kind } = classify(reason);
+    if (kind === "compacted") this.#endWatch("list");
+    else if (kind === "transient") this.#endWatch("pause");
+    else if ((kind === "auth" || kind === "denied") && this.#context.client.authenticates) {
+      this.#leaveWatch();
+      void this.#doubtToken(reason, access);
+    } else this.#endWatch("rest", reason);
   }
 
   /**
@@ -299,13 +324,17 @@ export class RangeFeed implements Feed {
    * like a missing permission. A read tells, since it renews its token by itself: it is refused where the user may not
    * see the range. Tokens are bound to the stream.
    */
-  async #doubtToken(reason: TransportError, access: Access): Promise<Ending> {
+  async #doubtToken(reason: TransportError, access: Access): Promise<void> {
     const { client, stream } = this.#context;
     const request = { ...this.#range, minModRevision: this.log.revision + 1, limit: 1, keysOnly: true };
-    await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
+    try {
+      await this.#breakable((signal) => client.attempt(rangeMethod, request, { signal }));
+    } catch (error) {
+      return this.#run("rest", error);
+    }
     client.expire(access);
     stream.abandon(access, reason);
-    return "lost";
+    return this.#run("pause");
   }
 
   #apply(events: readonly WatchEvent[]): void {
@@ -334,7 +363,7 @@ export class RangeFeed implements Feed {
   }
 
   #moved(): void {
-    for (const call of this.#onMove) call();
+    for (const call of this.#onMove ?? []) call();
   }
 
   #fresh(read: number): void {
@@ -350,28 +379,27 @@ export class RangeFeed implements Feed {
   }
 
   async #makeReads(): Promise<void> {
-    const { signal } = this.#stop;
     try {
-      while (this.#wanted > this.freshTo && !signal.aborted) {
+      while (this.#wanted > this.freshTo && !this.#stopped) {
         // Who asks in the same turn shares this read.
         await Promise.resolve();
         const read = ++this.#begun;
-        await this.#catchUp(read);
+        await this.#breakable((signal) => this.#catchUp(read, signal));
         this.#fresh(read);
       }
     } catch (error) {
-      if (!signal.aborted) {
+      if (!this.#stopped) {
         this.#wanted = this.freshTo;
         failAll(this.waiting, error instanceof TransportError ? toEventValueError(error, { write: false }) : error);
       }
     }
     this.#checking = false;
     // Somebody may have asked since the loop was left.
-    if (!signal.aborted) this.#check();
+    if (!this.#stopped) this.#check();
   }
 
   /** Reads, and resolves when the log holds what the read saw, or a later list does. */
-  async #catchUp(read: number): Promise<void> {
+  async #catchUp(read: number, signal: AbortSignal): Promise<void> {
     const { log } = this;
     const { client } = this.#context;
     let { era } = this.#history.now;
@@ -379,7 +407,7 @@ export class RangeFeed implements Feed {
     while (this.freshTo < read) {
       // In the midst of a merge the log is at no revision, and perhaps between two histories.
       if (log.merging) {
-        await this.#nextMove();
+        await this.#nextMove(signal);
         continue;
       }
       const since = this.#history.now;
@@ -389,10 +417,10 @@ export class RangeFeed implements Feed {
       if (known >= target) return;
       const size = log.size;
       const request = { ...this.#range, minModRevision: known + 1, limit: 1, keysOnly: true };
-      const { header, kvs, count } = await client.attempt(rangeMethod, request, { signal: this.#stop.signal });
+      const { header, kvs, count } = await client.attempt(rangeMethod, request, { signal });
       // What was answered before the store was rewound says nothing any more.
       if (this.#history.now.era !== era) continue;
-      if (contradicts(header, since)) this.#endWatch?.("lost");
+      if (contradicts(header, since)) this.#endWatch("pause");
       else {
         this.#history.note(header);
         target = Math.min(target, header.revision);
@@ -400,15 +428,16 @@ export class RangeFeed implements Feed {
         if (same && header.revision > known) this.#settle(header.revision);
       }
       // The watch brings it, or the next one, or a list.
-      if (log.revision === known && known < target) await this.#nextMove();
+      if (log.revision === known && known < target) await this.#nextMove(signal);
     }
   }
 
-  #nextMove(): Promise<void> {
-    const { signal } = this.#stop;
+  #nextMove(signal: AbortSignal): Promise<void> {
+    const calls = (this.#onMove ??= new Set());
     return new Promise((resolve, reject) => {
       const leave = (): void => {
-        this.#onMove.delete(moved);
+        calls.delete(moved);
+        if (calls.size === 0) this.#onMove = undefined;
         signal.removeEventListener("abort", abort);
       };
       const moved = (): void => {
@@ -419,7 +448,7 @@ export class RangeFeed implements Feed {
         leave();
         reject(new EventValueError("EV_CLOSED", "the feed is closed"));
       };
-      this.#onMove.add(moved);
+      calls.add(moved);
       signal.addEventListener("abort", abort);
     });
   }

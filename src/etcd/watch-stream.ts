@@ -43,14 +43,25 @@ export interface WatchHandlers {
 }
 
 /** A watch on the stream. */
-interface Watch {
+class Watch {
   readonly spec: WatchSpec;
   readonly handlers: WatchHandlers;
   /** Given by the server; undefined until then. */
-  id: number | undefined;
-  ended: boolean;
+  id: number | undefined = undefined;
+  ended = false;
   /** What has come of a response in parts and was not handed on: events of one revision. */
-  fragments: WatchEvent[] | undefined;
+  fragments: WatchEvent[] | undefined = undefined;
+  readonly #canceled: (watch: Watch) => void;
+
+  constructor(spec: WatchSpec, handlers: WatchHandlers, canceled: (watch: Watch) => void) {
+    this.spec = spec;
+    this.handlers = handlers;
+    this.#canceled = canceled;
+  }
+
+  cancel(): void {
+    this.#canceled(this);
+  }
 }
 
 /** One opened stream, with the watches on it. */
@@ -85,11 +96,11 @@ export class WatchStream {
 
   /** Starts a watch. What is returned ends it; no handler is called afterwards. */
   watch(spec: WatchSpec, handlers: WatchHandlers): { cancel(): void } {
-    const watch: Watch = { spec, handlers, id: undefined, ended: false, fragments: undefined };
+    const watch = new Watch(spec, handlers, this.#cancel);
     this.#watches.add(watch);
     if (this.#open !== undefined) this.#create(this.#open, watch);
     else if (!this.#opening) void this.#openStream();
-    return { cancel: () => this.#cancel(watch) };
+    return watch;
   }
 
   /** Moves all watches to another stream, if they are on one that was opened with `access`. */
@@ -141,12 +152,12 @@ export class WatchStream {
     open.duplex.send({ requestUnion: { $case: "createRequest", value } });
   }
 
-  #cancel(watch: Watch): void {
+  readonly #cancel = (watch: Watch): void => {
     if (watch.ended) return;
     this.#end(watch);
     this.#closeIfUnused();
     if (this.#open !== undefined && watch.id !== undefined) this.#cancelId(this.#open, watch.id);
-  }
+  };
 
   #closeIfUnused(): void {
     if (this.#watches.size > 0 || this.#open === undefined) return;

@@ -14,22 +14,26 @@ import { checkWriteOptions, encodeValue, type Operand, type Writer } from "./wri
 /** The reading side. */
 export class StoredReadableValue<T, A> implements ReadableKeyValue<T, A | undefined> {
   readonly key: string;
-  readonly updates: Watchable<KeyUpdate<T>>;
   readonly #source: Source;
   readonly #decode: Decode<T>;
   protected readonly absence: Absence<A>;
+  #updates: Watchable<KeyUpdate<T>> | undefined;
 
   constructor(key: string, source: Source, decode: Decode<T>, absence: Absence<A>) {
     this.key = key;
     this.#source = source;
     this.#decode = decode;
     this.absence = absence;
-    this.updates = {
-      watch(options?: WatchOptions): Watcher<KeyUpdate<T>> {
+  }
+
+  /** Made when it is asked for: most are not, and there may be ten thousand values. */
+  get updates(): Watchable<KeyUpdate<T>> {
+    return (this.#updates ??= {
+      watch: (options?: WatchOptions): Watcher<KeyUpdate<T>> => {
         checkWatchOptions(options);
-        return watchUpdates(source.enter(), decode, options);
+        return watchUpdates(this.#source.enter(), this.#decode, options);
       },
-    };
+    });
   }
 
   watch(options?: WatchOptions): Watcher<T | A | undefined> {

@@ -20,7 +20,7 @@ function clientOf(answer: (request: RangeRequest, number: number) => RangeResult
     requests.push(request);
     return answer(request, requests.length);
   };
-  return { client: { attempt, requestTimeoutMs: 10_000 } as unknown as Client, requests };
+  return { client: { attempt, read: attempt, requestTimeoutMs: 10_000 } as unknown as Client, requests };
 }
 
 /** A page of a history that holds keys of three digits from 100 on, whose values tell its name. */
@@ -213,7 +213,12 @@ describe("listing a range", () => {
           else setTimeout(() => reject(new TransportError("model", 4, "Deadline exceeded", true)), deadlineMs);
         });
       };
-      return { client: { attempt, requestTimeoutMs: 10_000 } as unknown as Client, limits, deadlines, link };
+      return {
+        client: { attempt, read: attempt, requestTimeoutMs: 10_000 } as unknown as Client,
+        limits,
+        deadlines,
+        link,
+      };
     }
 
     async function passing<T>(promise: Promise<T>): Promise<T> {

@@ -157,36 +157,39 @@ class Model {
     this.#schedule = schedule;
   }
 
+  readonly #attempt = async (
+    _method: unknown,
+    request: RangeRequest,
+    { signal }: { signal: AbortSignal },
+  ): Promise<RangeResult> => {
+    const kind = request.minModRevision !== undefined ? "check" : request.limit === undefined ? "probe" : "list";
+    const { history } = this;
+    const { told } = history;
+    await this.#schedule.schedule(Promise.resolve(), `${kind}: read`);
+    let answer: RangeResult | undefined;
+    let error: unknown;
+    try {
+      answer = this.history.range(request);
+      // Nobody can tell an answer to be stale who was not told of anything newer.
+      if (this.stale === kind && this.history === history && told > 1) {
+        this.stale = undefined;
+        answer = { header: { ...answer.header, revision: 1 }, kvs: [], more: false, count: 0 };
+      }
+    } catch (refused) {
+      error = refused;
+    }
+    await this.#schedule.schedule(Promise.resolve(), `${kind}: answered`);
+    signal.throwIfAborted();
+    if (answer === undefined) throw error;
+    if (kind === "list") history.told = Math.max(history.told, answer.header.revision);
+    return answer;
+  };
+
   readonly client = {
     authenticates: false,
     expire: (): void => {},
-    attempt: async (
-      _method: unknown,
-      request: RangeRequest,
-      { signal }: { signal: AbortSignal },
-    ): Promise<RangeResult> => {
-      const kind = request.minModRevision !== undefined ? "check" : request.limit === undefined ? "probe" : "list";
-      const { history } = this;
-      const { told } = history;
-      await this.#schedule.schedule(Promise.resolve(), `${kind}: read`);
-      let answer: RangeResult | undefined;
-      let error: unknown;
-      try {
-        answer = this.history.range(request);
-        // Nobody can tell an answer to be stale who was not told of anything newer.
-        if (this.stale === kind && this.history === history && told > 1) {
-          this.stale = undefined;
-          answer = { header: { ...answer.header, revision: 1 }, kvs: [], more: false, count: 0 };
-        }
-      } catch (refused) {
-        error = refused;
-      }
-      await this.#schedule.schedule(Promise.resolve(), `${kind}: answered`);
-      signal.throwIfAborted();
-      if (answer === undefined) throw error;
-      if (kind === "list") history.told = Math.max(history.told, answer.header.revision);
-      return answer;
-    },
+    attempt: this.#attempt,
+    read: this.#attempt,
   };
 
   readonly stream = {

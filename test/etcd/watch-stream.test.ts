@@ -68,7 +68,7 @@ function setUp() {
     const told: string[] = [];
     const events: WatchEvent[][] = [];
     const spec = { key: new TextEncoder().encode(key), rangeEnd: undefined, startRevision: 5 };
-    const { cancel } = stream.watch(spec, {
+    const asked = stream.watch(spec, {
       created: () => void told.push("created"),
       events: (some) => {
         told.push(`${some.length} events`);
@@ -79,7 +79,7 @@ function setUp() {
       refused: ({ details }) => void told.push(`refused: ${details}`),
       lost: () => void told.push("lost"),
     });
-    return { told, events, cancel };
+    return { told, events, cancel: () => asked.cancel() };
   };
   return { client, stream, servers, transport: client.current, watch };
 }

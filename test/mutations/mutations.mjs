@@ -89,8 +89,8 @@ export const mutations = [
   {
     name: "no probe for a compacted resume revision",
     file: "src/etcd/range-feed.ts",
-    find: 'next = ending === "lost" ? "probe" : "list";',
-    replace: 'next = ending === "lost" ? "follow" : "list";',
+    find: 'next = "probe";\n          await this.#pause();',
+    replace: 'next = "follow";\n          await this.#pause();',
     caughtBy: { files: ["test/etcd/range-feed.test.ts"], tests: "that the server does not tell a resumed watch of" },
   },
   {
@@ -264,7 +264,7 @@ export const mutations = [
   {
     name: "a watch that was created is no success",
     file: "src/etcd/range-feed.ts",
-    find: "            created();\n",
+    find: "    this.#backoff?.reset();\n",
     replace: "",
     caughtBy: { files: [backoff], tests: "a feed's" },
   },

@@ -6,6 +6,7 @@ import {
   decodePage,
   decodeRange,
   decodeWatch,
+  splitReads,
   type KeyRecord,
   type Page,
   type RangeResult,
@@ -114,6 +115,33 @@ describe(`hot decoders (seed ${seed})`, () => {
         deepStrictEqual(rangeOf(generated.RangeResponse.decode(encoded)), rangeOf(message));
       }),
       runs,
+    );
+  });
+
+  test("take the answers of a transaction that reads apart", () => {
+    fc.assert(
+      fc.property(header, fc.array(rangeResponse, { maxLength: 4 }), unknownFields, (header, messages, unknown) => {
+        const encoded = messages.map((message) => generated.RangeResponse.encode(message).finish());
+        const writer = new BinaryWriter();
+        if (header !== undefined) {
+          writer.tag(1, WireType.LengthDelimited).bytes(generated.ResponseHeader.encode(header).finish());
+        }
+        writer.tag(2, WireType.Varint).bool(true).raw(unknown);
+        for (const read of encoded) {
+          const operation = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(read).finish();
+          writer.tag(3, WireType.LengthDelimited).bytes(operation);
+        }
+        const answer = splitReads(writer.finish());
+        const none = { clusterId: "0", memberId: "0", revision: 0, raftTerm: 0 };
+        deepStrictEqual(answer.header, { ...none, ...header });
+        deepStrictEqual(answer.reads.map(decodeRange), messages.map(rangeOf));
+      }),
+      runs,
+    );
+    // The answer to a put, which nobody asked for.
+    const put = new BinaryWriter().tag(2, WireType.LengthDelimited).bytes(new Uint8Array(0)).finish();
+    expect(() => splitReads(new BinaryWriter().tag(3, WireType.LengthDelimited).bytes(put).finish())).toThrow(
+      RangeError,
     );
   });
 

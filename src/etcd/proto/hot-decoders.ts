@@ -105,6 +105,31 @@ export function decodeRange(bytes: Uint8Array): RangeResult {
   return result;
 }
 
+/**
+ * Reads a `TxnResponse` of a transaction that makes range reads and nothing else: their responses are views of `bytes`,
+ * and tell no more of the header than the revision. @throws `RangeError` where `bytes` is not one.
+ */
+export function splitReads(bytes: Uint8Array): { header: ResponseHeader; reads: Uint8Array[] } {
+  const reader = new Reader(bytes);
+  const header = noHeader();
+  const reads: Uint8Array[] = [];
+  const { end } = reader;
+  while (reader.position < end) {
+    const tag = reader.tag();
+    if (tag === 26) {
+      const operationEnd = reader.open();
+      if (reader.tag() !== 10) throw malformed();
+      const responseEnd = reader.open();
+      reads.push(bytes.subarray(reader.position, responseEnd));
+      reader.position = responseEnd;
+      reader.close(operationEnd);
+    } else if (tag === 10) readHeader(reader, header);
+    else reader.skip(tag);
+  }
+  reader.close(end);
+  return { header, reads };
+}
+
 /** Reads a `RangeResponse` as a page. @throws `RangeError` where `bytes` is not one. */
 export function decodePage(bytes: Uint8Array): Page {
   const reader = new Reader(bytes);

@@ -67,16 +67,18 @@ export class ScriptedStore {
   readonly #requests: { readonly request: RangeRequest; readonly give: (result: RangeResult | Error) => void }[] = [];
 
   constructor({ authenticates = false }: { readonly authenticates?: boolean } = {}) {
+    const attempt = (_method: unknown, request: RangeRequest): Promise<RangeResult> =>
+      new Promise((resolve, reject) => {
+        const give = (result: RangeResult | Error): void =>
+          result instanceof Error ? reject(result) : resolve(result);
+        this.#requests.push({ request, give });
+      });
     const context = {
       client: {
         authenticates,
         expire: () => void this.done.push("the token expires"),
-        attempt: (_method: unknown, request: RangeRequest): Promise<RangeResult> =>
-          new Promise((resolve, reject) => {
-            const give = (result: RangeResult | Error): void =>
-              result instanceof Error ? reject(result) : resolve(result);
-            this.#requests.push({ request, give });
-          }),
+        attempt,
+        read: attempt,
       },
       stream: {
         watch: ({ startRevision }: { startRevision: number }, handlers: WatchHandlers) => {

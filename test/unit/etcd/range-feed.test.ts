@@ -33,15 +33,17 @@ class Store {
   readonly feed: RangeFeed;
 
   constructor() {
+    const attempt = (_method: unknown, request: RangeRequest): Promise<RangeResult> =>
+      new Promise((resolve, reject) => {
+        const give = (result: RangeResult | Error): void =>
+          result instanceof Error ? reject(result) : resolve(result);
+        this.requests.push({ request, give });
+      });
     const context = {
       client: {
         authenticates: false,
-        attempt: (_method: unknown, request: RangeRequest): Promise<RangeResult> =>
-          new Promise((resolve, reject) => {
-            const give = (result: RangeResult | Error): void =>
-              result instanceof Error ? reject(result) : resolve(result);
-            this.requests.push({ request, give });
-          }),
+        attempt,
+        read: attempt,
       },
       stream: {
         watch: ({ startRevision }: { startRevision: number }, handlers: WatchHandlers) => {

@@ -6,14 +6,15 @@
  *
  *     list ---------> follow ---------> probe ---------> follow …
  *       ^   merge       |  stream lost    |
- *       |               | compacted       | compacted, or another history
+ *       |               | compacted       | compacted, far behind, or another history
  *       +---------------+-----------------+
  *
  * - *list* reads the range and merges it: what differs is delivered, and nothing else.
  * - *follow* watches from the log's revision on. The watch starts *at* that revision, and what is not newer is
  *   dropped: a watch that starts exactly at the compaction revision loses a delete there (3.4.23).
  * - *probe* asks, before resuming, whether the log's revision can still be resumed from: 3.4.23 may swallow the
- *   answer that it was compacted, and leave the watch alive with a gap.
+ *   answer that it was compacted, and leave the watch alive with a gap. And it tells how far the store has come: who
+ *   is far behind lists, see {@link isFar}.
  *
  * Freshness. A watcher that joins must be as fresh as a read that begins after it. The read lists no values: if the
  * range holds nothing newer than the log's revision and as many keys as the log, then the log holds the state at
@@ -51,6 +52,16 @@ export interface FeedContext {
 
 /** What a feed does next: `rest` after an error that will not pass by itself, `pause` after one that may. */
 type Next = "list" | "probe" | "follow" | "pause" | "rest";
+
+/**
+ * Whether so many revisions are too many to be watched by who holds so many keys. A listing brings each key once, a watch
+ * everything that became of it. The server sends a watch that is behind 1,000 revisions and then pauses for 100 ms
+ * (`watchBatchMaxRevs` and `syncWatchersLoop` of its mvcc package), so 1,000,000 changes of 1,000 keys take minutes, and
+ * a listing 30 ms. What is lost where none of them was of this range: the listing, 3 us of CPU a key.
+ */
+function isFar(revisions: number, keys: number): boolean {
+  return revisions > Math.max(1000, keys);
+}
 
 export class RangeFeed implements Feed, WatchHandlers {
   readonly log: ConflatingLog = new ConflatingLog();
@@ -242,7 +253,7 @@ export class RangeFeed implements Feed, WatchHandlers {
    * Whether the log's revision can be resumed from. Reads one key, which lies in the range: the user may be permitted
    * nothing else.
    */
-  async #probe(signal: AbortSignal): Promise<"resumable" | "compacted" | "rewound"> {
+  async #probe(signal: AbortSignal): Promise<"resumable" | "far" | "compacted" | "rewound"> {
     const { client } = this.#context;
     const since = this.#history.now;
     const request = { key: this.#range.key, revision: this.log.revision, keysOnly: true };
@@ -251,7 +262,7 @@ export class RangeFeed implements Feed, WatchHandlers {
         const { header } = await client.read(rangeMethod, request, { signal });
         if (!contradicts(header, since)) {
           this.#history.note(header);
-          return "resumable";
+          return isFar(header.revision - this.log.revision, this.log.size) ? "far" : "resumable";
         }
       } catch (error) {
         const kind = error instanceof TransportError ? classify(error).kind : undefined;

@@ -77,6 +77,28 @@ describe("resuming a watch", () => {
     watcher.close();
   });
 
+  test("is a watch up to a thousand revisions behind, or as many as there are keys; beyond that a listing", async () => {
+    const many = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`key-${i}`, 10]));
+    for (const [keys, behind] of [
+      [{ a: 10 }, 1000],
+      [many, 3000],
+    ] as const) {
+      for (const far of [false, true]) {
+        const { store, watcher, watch } = await following({ revision: 10 }, keys);
+        lose(watch);
+        const revision = 10 + behind + Number(far);
+        expect(await store.give(answerOf({ revision }, {}))).toMatchObject({ revision: 10, keysOnly: true });
+        if (far) {
+          const next = watcher.getBatch();
+          await store.give(answerOf({ revision }, { ...keys, z: revision }));
+          expect(told(await next)).toEqual([`z at ${revision}`]);
+          expect((await store.watchOf(1)).startRevision).toBe(revision);
+        } else expect((await store.watchOf(1)).startRevision).toBe(10);
+        watcher.close();
+      }
+    }
+  });
+
   test("asks first whether what is known was compacted away, and then delivers the difference", async () => {
     const { store, watcher, watch } = await following({ revision: 10 }, { a: 8, b: 9, c: 10 });
     lose(watch);

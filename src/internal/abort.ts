@@ -8,16 +8,19 @@
  *
  * Invariant: an entry is in its hub's list exactly while it waits; it is called back at most once.
  */
-import { Link, List } from "./list.ts";
+import { type Link, List } from "./list.ts";
 import { macrotask } from "./macrotask.ts";
 
 /** Someone who waits for a signal; `unlink()` stops the waiting. */
-export class AbortEntry extends Link {
+export class AbortEntry implements Link {
+  before: Link | null = null;
+  after: Link | null = null;
   /** Called when the signal is aborted, unless `unlink()` came first. Must not throw. */
   readonly aborted: (reason: unknown) => void;
+  /** Where it waits: not kept any longer, as the hub keeps the signal. */
+  #hub: Hub | undefined = undefined;
 
   constructor(aborted: (reason: unknown) => void) {
-    super();
     this.aborted = aborted;
   }
 
@@ -25,14 +28,20 @@ export class AbortEntry extends Link {
   await(signal: AbortSignal): this {
     let hub = hubs.get(signal);
     if (hub === undefined) hubs.set(signal, (hub = new Hub(signal)));
+    this.#hub = hub;
     hub.add(this);
     return this;
+  }
+
+  unlink(): void {
+    this.#hub?.remove(this);
+    this.#hub = undefined;
   }
 }
 
 const hubs = new WeakMap<AbortSignal, Hub>();
 
-class Hub extends List<AbortEntry> {
+class Hub extends List {
   readonly #signal: AbortSignal;
   #listening = false;
   #leaving = false;
@@ -63,8 +72,9 @@ class Hub extends List<AbortEntry> {
 
   /** The signal's event: calls everybody back, in the order in which they came. */
   handleEvent(): void {
-    for (let entry = this.first; entry; entry = this.first) {
-      this.remove(entry);
+    while (this.size > 0) {
+      const entry = this.after as AbortEntry;
+      entry.unlink();
       entry.aborted(this.#signal.reason);
     }
   }

@@ -14,14 +14,12 @@ export function checkOptions(options: unknown, known: Known, what: string): void
   for (const name in options) {
     const kind = known[name];
     if (!kind) throw new TypeError(`${what}: unknown option "${name}"`);
-    const value = (options as { readonly [name: string]: unknown })[name];
-    const fits = kind === "AbortSignal" ? isSignal(value) : kind === "any" || kind === typeof value;
-    if (value !== undefined && !fits) throw mustBe(`${what}: ${name}`, `of type ${kind}`, value);
+    const value = (options as { readonly [name: string]: Partial<AbortSignal> | null | undefined })[name];
+    if (value === undefined) continue;
+    const isSignal = typeof value?.addEventListener === "function";
+    const fits = kind === "AbortSignal" ? isSignal : kind === "any" || kind === typeof value;
+    if (!fits) throw mustBe(`${what}: ${name}`, `of type ${kind}`, value);
   }
-}
-
-function isSignal(value: unknown): boolean {
-  return typeof (value as Partial<AbortSignal> | null | undefined)?.addEventListener === "function";
 }
 
 /** Refuses anything but a function. */

@@ -125,28 +125,29 @@ export const MemoryValue: MemoryValueConstructor = class MemoryValue<T> implemen
 
 class MemoryWatcher<T> extends PullWatcher<T> {
   /** Null once closed, so that a closed watcher keeps nothing alive. */
-  #value: Source<T> | null;
+  declare private value: Source<T> | null;
   /** The version it was given last. */
-  #seen = 0;
+  declare private seen: number;
 
   constructor(value: Source<T>) {
     super();
-    this.#value = value;
+    this.value = value;
+    this.seen = 0;
   }
 
   protected override get waiting(): WaitList {
-    return this.#value!.waiting;
+    return this.value!.waiting;
   }
 
   protected override poll(): unknown {
-    const value = this.#value!;
-    if (this.#seen === value.version) return value.ended ? ENDED : NOTHING;
-    this.#seen = value.version;
+    const value = this.value!;
+    if (this.seen === value.version) return value.ended ? ENDED : NOTHING;
+    this.seen = value.version;
     return value.current;
   }
 
   protected override detach(): void {
-    this.#value!.watcherCount--;
-    this.#value = null;
+    this.value!.watcherCount--;
+    this.value = null;
   }
 }

@@ -7,7 +7,15 @@
 import type { Decode } from "../codec.ts";
 import { checkOptions, type Known } from "../internal/arguments.ts";
 import { macrotask } from "../internal/macrotask.ts";
-import { type AskOptions, ENDED, NOTHING, PullWatcher, UNKNOWN, type WaitList } from "../internal/pull-watcher.ts";
+import {
+  type AskOptions,
+  ENDED,
+  NOTHING,
+  PullWatcher,
+  rejected,
+  UNKNOWN,
+  type WaitList,
+} from "../internal/pull-watcher.ts";
 import type { Batch, GetBatchOptions, InvalidUpdate, KeyUpdate, RangeWatcher } from "../keyspace.ts";
 import type { Watcher, WatchOptions } from "../watchable.ts";
 import type { Cursor, LogEntry } from "./conflating-log.ts";
@@ -59,6 +67,10 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
     return this.#detached && (value === UNKNOWN || value === NOTHING) ? ENDED : value;
   }
 
+  protected get pending(): boolean {
+    return this.settle !== null;
+  }
+
   protected override detach(): void {
     if (this.#detached) return;
     this.#detached = true;
@@ -66,22 +78,17 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
     this.feed.released();
   }
 
-  /** The pending get, if it waits, may have its answer now. */
-  protected askAgain(): void {
-    if (this.list !== null) this.wake();
-  }
-
   /** Rejects the pending get, which waits in the feed's list; the watcher stays usable. */
   fail(error: unknown): void {
     this.unlink();
-    this.reject(error);
+    this.answer(rejected(error));
   }
 }
 
 /** Rejects all pending gets of a feed's watchers. */
 export function failAll(waiting: WaitList, error: unknown): void {
-  for (let left = waiting.size; left > 0 && waiting.first !== null; left--)
-    (waiting.first as LogWatcher<unknown>).fail(error);
+  for (let left = waiting.size; left > 0 && waiting.size > 0; left--)
+    (waiting.after as LogWatcher<unknown>).fail(error);
 }
 
 /** What stands for an absent key: nothing, so that watchers wait for its first put, or a value. */
@@ -249,7 +256,7 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
 
   constructor(feed: Feed, decode: Decode<T>) {
     super(feed, decode);
-    this.#batching = new Batching(feed, this.cursor, decode, () => this.askAgain());
+    this.#batching = new Batching(feed, this.cursor, decode, () => this.retry());
   }
 
   getBatch(options?: GetBatchOptions): Promise<Batch<T>> {
@@ -290,7 +297,7 @@ class WholeWatcher<T> extends LogWatcher<Batch<T>> {
 
   constructor(feed: Feed, decode: Decode<T>, onClose: (watcher: Watcher<Batch<T>>) => void) {
     super(feed);
-    this.#batching = new Batching(feed, this.cursor, decode, () => this.askAgain());
+    this.#batching = new Batching(feed, this.cursor, decode, () => this.retry());
     this.#closed = onClose;
   }
 
@@ -315,7 +322,7 @@ class ReadyWatcher<T> extends LogWatcher<Cursor> {
 
   constructor(feed: Feed, decode: Decode<T>) {
     super(feed);
-    this.#batching = new Batching(feed, this.cursor, decode, () => this.askAgain());
+    this.#batching = new Batching(feed, this.cursor, decode, () => this.retry());
   }
 
   protected override take(): unknown {

@@ -12,14 +12,13 @@ import { drive, type Kind, runs } from "./core-model.ts";
 type Mutant = readonly [wrong: string, right: string, instead: string];
 
 const watchers: readonly Mutant[] = [
-  ["lets two gets pend", "if (this.#settle) return rejected(concurrentGet());", ""],
+  ["lets two gets pend", "if (this.settle) return rejected(concurrentGet());", ""],
   ["takes a value though the signal is aborted", "if (signal?.aborted) return rejected(signal.reason);", ""],
-  ["is asked again with the options of the get before", "if (this.#request !== plain) this.#request.reset();", ""],
   ["takes what the filter refuses", "if (!filter || filter(value)) {", "{"],
-  ["asks a filter only once", "} while (!this.#closed && !signal?.aborted);", "} while (false);"],
-  ["forgets that it waits when a filter refused", "if (!this.#attempt()) this.waiting.add(this);", "this.#attempt();"],
+  ["asks a filter only once", "} while (!this.closed && !signal?.aborted);", "} while (false);"],
+  ["forgets that it waits when a filter refused", "if (!this.attempt()) this.waiting.add(this);", "this.attempt();"],
   ["does not wait", "this.waiting.add(this);\n    if (signal)", "if (signal)"],
-  ["does not hear of aborts while it waits", "if (signal) this.#request.abort.await(signal);", ""],
+  ["does not hear of aborts while it waits", "if (signal) this.request.await(signal);", ""],
   ["does not say why its signal closed it", "if (until?.aborted) return rejected(until.reason);", ""],
   [
     "says that its signal closed it after something else did",
@@ -33,8 +32,8 @@ const watchers: readonly Mutant[] = [
   ],
   [
     "has gets give the result of an iterator",
-    "this.#take()(iterating ? { done: false, value } : value);",
-    "this.#take()({ done: false, value });",
+    "this.settled()(iterating ? { done: false, value } : value);",
+    "this.settled()({ done: false, value });",
   ],
   [
     "is not closed by leaving a loop",
@@ -43,25 +42,25 @@ const watchers: readonly Mutant[] = [
   ],
   [
     "leaves a get pending when it is closed",
-    "if (this.#settle) this.#poke();\n    else this.#leave();",
-    "this.#leave();",
+    "if (waits) this.attempt();\n    else if (!this.settle) this.leave();",
+    "this.leave();",
   ],
-  ["stays registered when it is closed while a get is pending", "if (this.#closed) this.#leave();", ""],
+  ["stays registered when it is closed while a get is pending", "if (this.closed) this.leave();", ""],
   [
     "waits for news though only the backlog is wanted",
-    "else if (value === NOTHING && request.backlogOnly) this.reject(backlogDone());",
+    "else if (value === NOTHING && request.backlogOnly) this.answer(rejected(backlogDone()));",
     "",
   ],
-  ["waits for news of a value that has ended", "if (value === ENDED) this.#closed = true;", ""],
+  ["waits for news of a value that has ended", "if (value === ENDED) this.before = nowhere;", ""],
   ["wakes only who waits longest", "for (let left = this.size; left", "for (let left = 1; left"],
-  ["forgets why a filter threw", "this.reject(error);\n    }", "this.reject(undefined);\n    }"],
+  ["forgets why a filter threw", "this.answer(rejected(error));\n    }", "this.answer(rejected(undefined));\n    }"],
 ];
 
 const memory: readonly Mutant[] = [
   [
     "gives each value twice",
-    "this.#seen = value.version;\n",
-    "this.#seen += value.version - this.#seen === 0.5 ? 0.5 : value.version - this.#seen - 0.5;\n",
+    "this.seen = value.version;\n",
+    "this.seen += value.version - this.seen === 0.5 ? 0.5 : value.version - this.seen - 0.5;\n",
   ],
   ["does not wake who waits", "this.version++;\n    this.waiting.wake();", "this.version++;"],
   [
@@ -82,15 +81,11 @@ const memory: readonly Mutant[] = [
   ["lets who waits wait on when it ends", "this.ended = true;\n    this.waiting.wake();", "this.ended = true;"],
   [
     "forgets its last value when it ends",
-    "if (this.#seen === value.version) return value.ended ? ENDED : NOTHING;",
-    "if (value.ended) return ENDED;\n    if (this.#seen === value.version) return NOTHING;",
+    "if (this.seen === value.version) return value.ended ? ENDED : NOTHING;",
+    "if (value.ended) return ENDED;\n    if (this.seen === value.version) return NOTHING;",
   ],
-  ["counts closed watchers", "this.#value!.watcherCount--;", ""],
-  [
-    "has a new watcher begin with the next value",
-    "this.#value = value;\n",
-    "this.#value = value;\n    this.#seen = value.version;\n",
-  ],
+  ["counts closed watchers", "this.value!.watcherCount--;", ""],
+  ["has a new watcher begin with the next value", "this.seen = 0;", "this.seen = value.version;"],
 ];
 
 const lockstep: readonly Mutant[] = [
@@ -99,6 +94,7 @@ const lockstep: readonly Mutant[] = [
     "if (this.#owed === 0) this.#delivered();\n    else this.waiting.wake();",
     "if (this.#owed > 0) this.waiting.wake();\n    if (this.#delivery) this.#delivered();",
   ],
+  ["resolves a set at its call", "if (this.#owed === 0) {\n      this.#advance();", "{\n      this.#advance();"],
   ["gives the next turn too early", "if (this.#lacking > 0) break;", ""],
   ["gives the next turn when those have the value who were there at the turn", "if (inDelivery) this.#lacking++;", ""],
   [

@@ -7,7 +7,7 @@
  * that is cut short or malformed throws a `RangeError`. Every other message is left to the generated code.
  *
  * A record of a 40-byte key and a 100-byte value, of a page of 1,000, takes 250 to 350 ns of CPU, where generated
- * code takes 1,300 to 2,000 with the text and the copies made of what it gives (bench/decoders.mjs; Node 20):
+ * code takes 1,300 to 2,000 with the text and the copies made of what it gives (bench/internals/decoders.ts; Node 20):
  *
  * - 64-bit numbers are put together from two halves, without a BigInt: 500 ns less.
  * - Small values share a copy, see `Reader.copy`: 230 ns and 250 bytes of memory less a value.

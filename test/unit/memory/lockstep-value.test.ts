@@ -136,6 +136,25 @@ describe("L1: a set", () => {
     await third;
   });
 
+  test("may be called by a filter that is given the value of another: it has its turn afterwards", async () => {
+    const value = new LockstepValue<number>();
+    using watcher = value.watch();
+    let second: Promise<void> | undefined;
+    const filter = (given: number): boolean => {
+      if (given === 1) second = value.set(2);
+      return given === 2;
+    };
+    const got = watcher.get({ filter });
+    // Sets with and without options come to their turns by two ways.
+    await value.set(1);
+    expect(await got).toBe(2);
+    await second;
+    const again = watcher.get({ filter });
+    await value.set(1, { signal: new AbortController().signal });
+    expect(await again).toBe(2);
+    expect(value.current).toBe(2);
+  });
+
   test("is not held up by watchers opened after its turn, but the next one is", async () => {
     const value = new LockstepValue<number>();
     using before = value.watch();

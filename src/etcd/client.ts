@@ -161,8 +161,8 @@ export class Client {
     request: RangeRequest,
     options: ClientCallOptions,
   ): Promise<Response> {
-    const shared = await abortable(this.#together.read(method, request), options.signal);
-    return shared ?? this.attempt(method, request, options);
+    const shared = this.#together.read(method, request);
+    return (shared && (await abortable(shared, options.signal))) ?? this.attempt(method, request, options);
   }
 
   /**

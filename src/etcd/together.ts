@@ -1,5 +1,6 @@
 /**
- * Reads of single keys that are asked for in the same turn of the event loop, made by one transaction.
+ * Reads of single keys that are asked for in the same turn of the event loop, made by one transaction. The first of a
+ * turn does not wait for others: it is made alone.
  *
  * Who watches ten thousand keys, each by itself, reads as many to begin with, and again when a connection was lost.
  * A call costs this side and the server 200 us, an operation of a transaction 15: all of them were watched in half the
@@ -54,17 +55,18 @@ export class Together {
     this.#send = send;
   }
 
-  /** Makes the read with others. Resolves with undefined where that cannot be: alone it may succeed, or tell why not. */
+  /** Makes the read with others. Undefined where that cannot be: alone it may succeed, or tell why not. */
   read<Response extends Headed>(
     method: Method<RangeRequest, Response>,
     request: RangeRequest,
-  ): Promise<Response | undefined> {
+  ): Promise<Response | undefined> | undefined {
     if (!this.#scheduled) {
       this.#scheduled = true;
       macrotask(() => {
         this.#scheduled = false;
         this.#next();
       });
+      return undefined;
     }
     return new Promise((resolve) => {
       this.#asked.push({ method, request, answer: resolve as Asked["answer"] });

@@ -10,6 +10,9 @@ import { mustBe } from "./internal/arguments.ts";
 /** Decodes the bytes stored under `key`; throws when they are not a `T`. It must not keep or change the array. */
 export type Decode<out T> = (bytes: Uint8Array, key: string) => T;
 
+/** The same, of text that is ASCII. */
+type DecodeAscii<out T> = (ascii: string, key: string) => T;
+
 /** How values of type `T` are stored. */
 export interface Codec<in out T> {
   /** Decodes the bytes stored under `key`; throws when they are not a `T`. */
@@ -63,6 +66,25 @@ export const bytes: Codec<Uint8Array> = {
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const utf8 = new TextEncoder();
 
+/**
+ * What decodes text that is ASCII, and so its own UTF-8, as a codec or a function made of it does. Small values are kept as text
+ * (range/packed.ts): to make bytes of that, and text of the bytes again, is a sixth of what a first snapshot costs.
+ */
+const asciiDecoders = new WeakMap<object, DecodeAscii<unknown>>();
+
+/** A function that decodes by `codec`, for {@link asciiDecoderOf} to know. @internal */
+export function decoderOf<T>(codec: Codec<T>): Decode<T> {
+  const decode: Decode<T> = (bytes, key) => codec.decode(bytes, key);
+  const ofAscii = asciiDecoders.get(codec);
+  if (ofAscii !== undefined) asciiDecoders.set(decode, ofAscii);
+  return decode;
+}
+
+/** What does the same as `decode`, of ASCII text. Undefined where it wants the bytes, as users' own decoders do. @internal */
+export function asciiDecoderOf<T>(decode: Decode<T>): DecodeAscii<T> | undefined {
+  return asciiDecoders.get(decode) as DecodeAscii<T> | undefined;
+}
+
 /** UTF-8 text. Bytes that are not UTF-8 are rejected, a lone surrogate is a `TypeError`. */
 export const text: Codec<string> = {
   decode: (stored) => strictUtf8.decode(stored),
@@ -72,6 +94,7 @@ export const text: Codec<string> = {
     return utf8.encode(value);
   },
 };
+asciiDecoders.set(text, (stored) => stored);
 
 /**
  * JSON, in UTF-8. Without a schema the type is the caller's word, unchecked; with one (any Standard Schema: Zod,
@@ -111,7 +134,7 @@ export function json(schema?: StandardSchemaV1): Codec<unknown> {
     throw mustBe("schema", "a Standard Schema", schema);
   }
   const checked = (value: unknown): unknown => (schema === undefined ? value : validate(schema, value));
-  return {
+  const codec: Codec<unknown> = {
     decode: (stored) => checked(JSON.parse(strictUtf8.decode(stored))),
     encode(value) {
       checked(value);
@@ -120,6 +143,8 @@ export function json(schema?: StandardSchemaV1): Codec<unknown> {
       return utf8.encode(encoded);
     },
   };
+  asciiDecoders.set(codec, (stored) => checked(JSON.parse(stored)));
+  return codec;
 }
 
 /** What is said of a value that a schema refuses is bounded, however large the value: so many issues, … */

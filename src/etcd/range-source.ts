@@ -2,7 +2,7 @@
 import type { Source } from "../keyspace/store.ts";
 import type { PackedKey, StoredKey } from "../range/conflating-log.ts";
 import type { Feed } from "../range/feed.ts";
-import { type Packed, unpack } from "../range/packed.ts";
+import { asciiOf, type Packed, unpack } from "../range/packed.ts";
 import { toEventValueError } from "./errors.ts";
 import { list, packedKeys, type StoreRange } from "./list.ts";
 import { RangeFeed, type FeedContext } from "./range-feed.ts";
@@ -77,5 +77,9 @@ class HeldKey implements StoredKey {
 
   get bytes(): Uint8Array {
     return unpack(this.#packed);
+  }
+
+  get ascii(): string | undefined {
+    return asciiOf(this.#packed);
   }
 }

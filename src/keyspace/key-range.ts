@@ -1,5 +1,5 @@
 /** A range of keys of a keyspace, whatever its backend. */
-import type { Codec, Decode } from "../codec.ts";
+import { type Codec, type Decode, decoderOf } from "../codec.ts";
 import { checkFunction } from "../internal/arguments.ts";
 import { checkWatchOptions } from "../internal/pull-watcher.ts";
 import { quietly } from "../internal/quiet.ts";
@@ -64,7 +64,7 @@ export class StoredRange<T> extends StoredReadableRange<T> implements KeyRange<T
   readonly #writer: Writer;
 
   constructor(selector: RangeSelector, source: Source, codec: Codec<T>, writer: Writer) {
-    super(source, (bytes, key) => codec.decode(bytes, key));
+    super(source, decoderOf(codec));
     this.#selector = selector;
     this.#codec = codec;
     this.#writer = writer;

@@ -1,5 +1,5 @@
 /** One key of a keyspace, whatever its backend. */
-import type { Codec, Decode } from "../codec.ts";
+import { type Codec, type Decode, decoderOf } from "../codec.ts";
 import { checkFunction } from "../internal/arguments.ts";
 import { checkWatchOptions } from "../internal/pull-watcher.ts";
 import { quietly } from "../internal/quiet.ts";
@@ -59,7 +59,7 @@ export class StoredValue<T, A> extends StoredReadableValue<T, A> implements KeyV
   readonly #writer: Writer;
 
   constructor(key: string, source: Source, codec: Codec<T>, absence: Absence<A>, writer: Writer) {
-    super(key, source, (bytes, name) => codec.decode(bytes, name), absence);
+    super(key, source, decoderOf(codec), absence);
     this.#codec = codec;
     this.#writer = writer;
   }

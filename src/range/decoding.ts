@@ -1,5 +1,5 @@
 /** From what the log holds to what consumers get: keys and decoded values, or why there is none. */
-import type { Decode } from "../codec.ts";
+import { asciiDecoderOf, type Decode } from "../codec.ts";
 import { errorOf, type EventValueError } from "../errors.ts";
 import { checkValue } from "../internal/arguments.ts";
 import type { InvalidUpdate, KeyUpdate, Versioned } from "../keyspace.ts";
@@ -35,14 +35,17 @@ export function decoded<T>(entry: LogEntry, decode: Decode<T>): Decoded<T> {
 }
 
 /** Decodes what the store holds under a key of the log. */
-export function decodeStored<T>({ key, bytes, revision }: StoredKey, decode: Decode<T>): Decoded<T> {
-  if (isRawKey(key)) return { error: notDecoded(keyText(key), bytes, revision, "its key is not UTF-8") };
+export function decodeStored<T>(stored: StoredKey, decode: Decode<T>): Decoded<T> {
+  const { key } = stored;
+  if (isRawKey(key)) return { error: notDecoded(stored, "its key is not UTF-8") };
   try {
-    const value = decode(bytes, key);
+    const ofAscii = asciiDecoderOf(decode);
+    const ascii = ofAscii && stored.ascii;
+    const value = ascii === undefined ? decode(stored.bytes, key) : ofAscii!(ascii, key);
     checkValue(value);
     return { value };
   } catch (cause) {
-    return { error: notDecoded(key, bytes, revision, cause instanceof Error ? cause.message : String(cause), cause) };
+    return { error: notDecoded(stored, cause instanceof Error ? cause.message : String(cause), cause) };
   }
 }
 
@@ -81,7 +84,9 @@ export function putOf<T>(stored: StoredKey, result: Decoded<T>): KeyUpdate<T> | 
   };
 }
 
-function notDecoded(key: string, bytes: Uint8Array, revision: number, why: string, cause?: unknown): EventValueError {
+function notDecoded(stored: StoredKey, why: string, cause?: unknown): EventValueError {
+  const { revision } = stored;
+  const key = keyText(stored.key);
   const message = `the value of ${quoted(key)} at revision ${revision} cannot be decoded: ${why}`;
-  return errorOf("EV_DECODE", message, { key, bytes: new Uint8Array(bytes), revision, cause });
+  return errorOf("EV_DECODE", message, { key, bytes: new Uint8Array(stored.bytes), revision, cause });
 }

@@ -24,6 +24,13 @@ export function pack(bytes: Packed): Packed {
   return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 
+/** The packed bytes as text, where they are text and ASCII. */
+export function asciiOf(packed: Packed | undefined): string | undefined {
+  return typeof packed === "string" && ascii.test(packed) ? packed : undefined;
+}
+
+const ascii = /^[\0-\x7f]*$/;
+
 /** Whether `packed` holds just these bytes. Without Node's Buffer, since backends of any runtime use this. */
 export function holds(packed: Packed, bytes: Uint8Array): boolean {
   const { length } = bytes;

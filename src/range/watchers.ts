@@ -175,8 +175,11 @@ class UpdateWatcher<T> extends LogWatcher<KeyUpdate<T>> {
   }
 
   protected override take(): unknown {
-    const entry = this.cursor.next();
-    return entry === undefined ? NOTHING : updateOf(entry, this.decode);
+    const of = this.cursor.next();
+    if (of === undefined) return NOTHING;
+    const { log } = this.feed;
+    if (log.told?.of !== of) log.told = { of, change: updateOf(of, this.decode) };
+    return log.told.change;
   }
 }
 

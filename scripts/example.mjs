@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { argv, execPath, exit, kill, pid } from "node:process";
 import { pathToFileURL } from "node:url";
 import { bootstrap, root } from "./bootstrap.mjs";
+import { isOutdated, newest } from "./newest.mjs";
 
 const library = "dist/index.js";
 const compiled = ".cache/examples/compiled";
@@ -31,7 +32,7 @@ function prepare() {
   while (!take()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
   try {
     bootstrap();
-    if (newest("src", "tsconfig.json", "tsconfig.build.json") > newest(library)) build(library, "scripts/build.mjs");
+    if (isOutdated()) build(library, "scripts/build.mjs");
     if (newest("examples", "tsconfig.json", library) > newest(compiled)) {
       build(compiled, "node_modules/typescript/bin/tsc", "-p", "examples/tsconfig.build.json");
       writeFileSync(join(root, compiled), "");
@@ -55,18 +56,6 @@ function take() {
     if (error.code === "ESRCH") rmSync(lock, { force: true });
   }
   return false;
-}
-
-/** When the newest of these files and folders was changed; 0 where there is none. */
-function newest(...paths) {
-  return Math.max(
-    0,
-    ...paths.map((path) => {
-      const entry = statSync(join(root, path), { throwIfNoEntry: false });
-      if (entry?.isDirectory()) return newest(...readdirSync(join(root, path)).map((each) => join(path, each)));
-      return entry?.mtimeMs ?? 0;
-    }),
-  );
 }
 
 /** Runs the script that makes `made`. Where that fails the process ends, and the next start tries again. */

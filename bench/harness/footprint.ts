@@ -35,7 +35,7 @@ export async function footprint(asked: Footprint, { quick }: Scale): Promise<Cas
     for (const { name: by, make, samples } of measured) {
       // What twice as many take more, so that what they share does not count.
       const [some, twice] = [await once(make, count), await once(make, 2 * count)];
-      if (round >= 0) samples.push((twice.bytes - some.bytes) / count);
+      if (round >= 0) samples.push(Math.round((twice.bytes - some.bytes) / count));
       deepStrictEqual(some.outcome, asked.expects(count), `${name}: those of ${by} did other work`);
     }
   }

@@ -7,13 +7,15 @@
  * It leaves to others what the answers mean, and watching.
  */
 import { keyspaceClosed } from "../errors.ts";
-import { abortable, follow } from "../internal/abort.ts";
+import { status } from "@grpc/grpc-js";
+import { follow } from "../internal/abort.ts";
 import { Backoff } from "../internal/backoff.ts";
 import { type Auth, Tokens } from "./auth.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { classify, isLate, isOutdated, maybeApplied, toEventValueError } from "./errors.ts";
 import type { RangeRequest } from "./proto/generated/etcd.ts";
-import { type Headed, Together } from "./together.ts";
+import { status as statusMethod } from "./proto/methods.ts";
+import { type Headed, sharesReads, Together } from "./together.ts";
 import { connect, type ConnectOptions, type Method, type Transport, TransportError } from "./transport.ts";
 
 export interface ClientOptions extends ConnectOptions {
@@ -30,10 +32,10 @@ export interface ClientCallOptions {
   readonly key?: string | undefined;
   readonly deadlineMs?: number | undefined;
   /**
-   * Reject when there is no answer in time, instead of asking another member: who asks for much asks for less then, or
-   * learns by another call that nobody answers.
+   * Reject with what this holds for, instead of asking again or another member: who asks for much asks for less where
+   * it is late, or learns by another call that nobody answers.
    */
-  readonly tellLate?: boolean | undefined;
+  readonly tell?: ((error: TransportError) => boolean) | undefined;
 }
 
 /** A member to talk to, and the token to talk with. */
@@ -45,6 +47,13 @@ export interface Access {
 /** A call that ends so long after its deadline ends because the event loop did not turn. */
 const blockedMs = 500;
 
+const unavailable: number = status.UNAVAILABLE;
+
+/** Whether the server, or what is before it, has answered or not in time: not merely the connection is lost. */
+function isNoOutage(error: TransportError): boolean {
+  return isLate(error) || error.status !== unavailable;
+}
+
 /** How many fresh tokens in a row may be refused before that is an error. */
 const mostRenewals = 4;
 
@@ -54,10 +63,14 @@ export class Client {
   readonly #transports: readonly Transport[];
   readonly #tokens: Tokens | undefined;
   readonly #closing = new AbortController();
-  /** What is late goes on alone, with all the time that a call may take. */
-  readonly #together = new Together((method, request) =>
-    this.attempt(method, request, { tellLate: true, deadlineMs: this.requestTimeoutMs / 2 }),
-  );
+  readonly #together = new Together({
+    mayShare: (signal) => this.#mayShare(signal),
+    // What is late, or refused in whatever way, goes on alone, with all the time that a call may take.
+    send: (method, request, signal) =>
+      this.attempt(method, request, { signal, tell: isNoOutage, deadlineMs: this.requestTimeoutMs / 4 }),
+  });
+  /** Whether the members whose version was asked for share reads. */
+  readonly #sharing = new WeakMap<Transport, boolean>();
   #current: number;
   /** Told of every attempt that another member might answer. */
   onFailure: (error: TransportError, transport: Transport) => void = () => {};
@@ -106,7 +119,7 @@ export class Client {
   async attempt<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    { signal, deadlineMs = this.requestTimeoutMs, tellLate = false }: ClientCallOptions,
+    { signal, deadlineMs = this.requestTimeoutMs, tell }: ClientCallOptions,
   ): Promise<Response> {
     const { stop, unlink } = this.#stopOf(signal);
     const backoff = new Backoff();
@@ -133,7 +146,7 @@ export class Client {
           }
           const late = isLate(error);
           // An answer that takes long because it is big is for the caller to do something about.
-          if (tellLate && late) throw error;
+          if (tell?.(error) === true) throw error;
           // Where the event loop stood still, nobody could have answered.
           const blocked = late && performance.now() - began > deadlineMs + blockedMs;
           if (kind === "transient" && !blocked) this.leave(transport, error);
@@ -161,8 +174,30 @@ export class Client {
     request: RangeRequest,
     options: ClientCallOptions,
   ): Promise<Response> {
-    const shared = this.#together.read(method, request);
-    return (shared && (await abortable(shared, options.signal))) ?? this.attempt(method, request, options);
+    const shared = this.#together.read(method, request, options.signal);
+    return (shared && (await shared)) ?? this.attempt(method, request, options);
+  }
+
+  /**
+   * Whether the current member makes transactions of reads. Before 3.5.7 and 3.4.23 one whose caller goes away in the
+   * midst of it can end the server (etcd's issues 14110 and 14891), and callers do go away.
+   */
+  async #mayShare(signal: AbortSignal): Promise<boolean> {
+    let shares = this.#sharing.get(this.current);
+    if (shares === undefined) {
+      const options = { signal, tell: isNoOutage, deadlineMs: this.requestTimeoutMs / 4 };
+      try {
+        const { version } = await this.attempt(statusMethod, {}, options);
+        shares = sharesReads(version);
+      } catch {
+        signal.throwIfAborted();
+        this.closed.throwIfAborted();
+        // Who says nothing of itself is not trusted with it.
+        shares = false;
+      }
+      this.#sharing.set(this.current, shares);
+    }
+    return shares;
   }
 
   /**

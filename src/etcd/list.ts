@@ -141,9 +141,9 @@ class PageReader {
   async #attempt(request: RangeRequest): Promise<Page | undefined> {
     const method = this.#method;
     this.#method = pageMethod;
-    const options = { signal: this.#signal, deadlineMs: this.#patienceMs, tellLate: true };
+    const options = { signal: this.#signal, deadlineMs: this.#patienceMs, tell: isLate };
     try {
-      return request.rangeEnd === undefined
+      return request.rangeEnd === undefined && method.bulk !== true
         ? await this.#client.read(method, request, options)
         : await this.#client.attempt(method, request, options);
     } catch (error) {

@@ -33,7 +33,7 @@ import { failAll } from "../range/watchers.ts";
 import type { Access, Client } from "./client.ts";
 import { classify, toEventValueError } from "./errors.ts";
 import type { Health } from "./health.ts";
-import { contradicts, departs, History } from "./history.ts";
+import { contradicts, departs, History, type Moment } from "./history.ts";
 import { list, packedKeys, type StoreRange, type TakePage } from "./list.ts";
 import type { KeyNames } from "./namespace.ts";
 import type { ResponseHeader } from "./proto/generated/etcd.ts";
@@ -56,11 +56,12 @@ type Next = "list" | "probe" | "follow" | "pause" | "rest";
 /**
  * Whether so many revisions are too many to be watched by who holds so many keys. A listing brings each key once, a watch
  * everything that became of it. The server sends a watch that is behind 1,000 revisions and then pauses for 100 ms
- * (`watchBatchMaxRevs` and `syncWatchersLoop` of its mvcc package), so 1,000,000 changes of 1,000 keys take minutes, and
- * a listing 30 ms. What is lost where none of them was of this range: the listing, 3 us of CPU a key.
+ * (`watchBatchMaxRevs` and `syncWatchersLoop` of its mvcc package), so 1,000,000 changes of 1,000 keys in 125,000
+ * revisions took 55 s, and a listing 0.9 s with finding back (bench/etcd/catch-up.ts). Up to 10,000, some seconds, a watch
+ * tells exactly what happened, such as when a key was deleted; a listing, only what is there.
  */
 function isFar(revisions: number, keys: number): boolean {
-  return revisions > Math.max(1000, keys);
+  return revisions > Math.max(10_000, keys);
 }
 
 export class RangeFeed implements Feed, WatchHandlers {
@@ -262,7 +263,8 @@ export class RangeFeed implements Feed, WatchHandlers {
         const { header } = await client.read(rangeMethod, request, { signal });
         if (!contradicts(header, since)) {
           this.#history.note(header);
-          return isFar(header.revision - this.log.revision, this.log.size) ? "far" : "resumable";
+          if (!isFar(header.revision - this.log.revision, this.log.size)) return "resumable";
+          return (await this.#isUnchanged(since, signal)) ? "resumable" : "far";
         }
       } catch (error) {
         const kind = error instanceof TransportError ? classify(error).kind : undefined;
@@ -273,6 +275,17 @@ export class RangeFeed implements Feed, WatchHandlers {
       // An old server may say so once, after a long pause; a store that was restored says so again.
       if (++suspicions === 2) return "rewound";
     }
+  }
+
+  /** Whether a read of the range finds it as the log has it; then that is of the read's revision. */
+  async #isUnchanged(since: Moment, signal: AbortSignal): Promise<boolean> {
+    const { log } = this;
+    const request = { ...this.#range, minModRevision: log.revision + 1, limit: 1, keysOnly: true };
+    const { header, kvs, count } = await this.#context.client.attempt(rangeMethod, request, { signal });
+    if (kvs.length > 0 || count !== log.size || contradicts(header, since)) return false;
+    this.#history.note(header);
+    if (header.revision > log.revision) this.#settle(header.revision);
+    return true;
   }
 
   /** Watches; {@link RangeFeed.#endWatch} is where that ends. */

@@ -16,8 +16,8 @@ export function checkOptions(options: unknown, known: Known, what: string): void
     if (!kind) throw new TypeError(`${what}: unknown option "${name}"`);
     const value = (options as { readonly [name: string]: Partial<AbortSignal> | null | undefined })[name];
     if (value === undefined) continue;
-    const isSignal = typeof value?.addEventListener === "function";
-    const fits = kind === "AbortSignal" ? isSignal : kind === "any" || kind === typeof value;
+    const fits =
+      kind === "AbortSignal" ? typeof value?.addEventListener === "function" : kind === "any" || kind === typeof value;
     if (!fits) throw mustBe(`${what}: ${name}`, `of type ${kind}`, value);
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { Client, type ClientOptions } from "../../src/etcd/client.ts";
+import { isLate } from "../../src/etcd/errors.ts";
 import { authenticate, put, range } from "../../src/etcd/proto/methods.ts";
 import { connect, type Method, type Transport, TransportError, type UnaryOptions } from "../../src/etcd/transport.ts";
 import { codeOf, rejection } from "../support/promises.ts";
@@ -130,7 +131,7 @@ describe("the calls of a client", () => {
   test("K9 a bulk read that is late is told to who made it, and costs neither the member nor the token", async () => {
     const late = failure(4, "Deadline exceeded", true);
     const { client, calls, hosts } = clientOf([late, "here"], auth);
-    expect(await rejection(client.attempt(range, {}, { tellLate: true }))).toBe(late);
+    expect(await rejection(client.attempt(range, {}, { tell: isLate }))).toBe(late);
     expect(await client.call(range, {})).toMatchObject({ answer: "here" });
     expect(hosts[0]).toBe(hosts[1]);
     expect(calls.filter((call) => call === "authenticate")).toHaveLength(1);

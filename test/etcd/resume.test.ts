@@ -244,7 +244,6 @@ describe.skipIf(!etcdAvailable)("resuming in etcd", () => {
           await Promise.all(Array.from({ length: 50 }, (_unused, j) => server.store.put(`${prefix}${i + j}`, value)));
         }
       };
-      // So many that it is not far behind: see the feed's `isFar`.
       await putAll("0");
       using watcher = range.watch();
       expect((await watcher.getBatch()).changes).toHaveLength(count);

@@ -96,8 +96,8 @@ export const mutations = [
   {
     name: "who is far behind watches all of it",
     file: "src/etcd/range-feed.ts",
-    find: 'return isFar(header.revision - this.log.revision, this.log.size) ? "far" : "resumable";',
-    replace: 'void isFar; return "resumable";',
+    find: "if (!isFar(header.revision - this.log.revision, this.log.size))",
+    replace: "if (isFar(0, 0) === false)",
     caughtBy: { files: [feed], tests: "beyond that a listing" },
   },
   {

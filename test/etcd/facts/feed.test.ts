@@ -77,11 +77,11 @@ describe("resuming a watch", () => {
     watcher.close();
   });
 
-  test("is a watch up to a thousand revisions behind, or as many as there are keys; beyond that a listing", async () => {
-    const many = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`key-${i}`, 10]));
+  test("is a watch up to 10,000 revisions behind, or as many as there are keys; beyond that a listing", async () => {
+    const many = Object.fromEntries(Array.from({ length: 12_000 }, (_, i) => [`key-${i}`, 10]));
     for (const [keys, behind] of [
-      [{ a: 10 }, 1000],
-      [many, 3000],
+      [{ a: 10 }, 10_000],
+      [many, 12_000],
     ] as const) {
       for (const far of [false, true]) {
         const { store, watcher, watch } = await following({ revision: 10 }, keys);
@@ -90,6 +90,8 @@ describe("resuming a watch", () => {
         expect(await store.give(answerOf({ revision }, {}))).toMatchObject({ revision: 10, keysOnly: true });
         if (far) {
           const next = watcher.getBatch();
+          const { minModRevision } = await store.give(answerOf({ revision }, { z: revision }));
+          expect(minModRevision).toBe(11);
           await store.give(answerOf({ revision }, { ...keys, z: revision }));
           expect(told(await next)).toEqual([`z at ${revision}`]);
           expect((await store.watchOf(1)).startRevision).toBe(revision);
@@ -97,6 +99,17 @@ describe("resuming a watch", () => {
         watcher.close();
       }
     }
+  });
+
+  test("is a watch however far behind it is where nothing of the range has changed", async () => {
+    const { store, watcher, watch } = await following({ revision: 10 }, { a: 10 });
+    lose(watch);
+    const revision = 1_000_000;
+    await store.give(answerOf({ revision }, {}));
+    expect(await store.give({ ...answerOf({ revision }, {}), count: 1 })).toMatchObject({ minModRevision: 11 });
+    expect((await store.watchOf(1)).startRevision).toBe(revision);
+    expect(await codeOf(watcher.getBatch(backlog))).toBe("EV_BACKLOG_DONE");
+    watcher.close();
   });
 
   test("asks first whether what is known was compacted away, and then delivers the difference", async () => {

@@ -588,8 +588,9 @@ export class Cursor {
   /** The next change, or `undefined` if there is none: then it knows the state at the log's revision. */
   next(): LogEntry | undefined {
     this.#pristine = false;
+    if (this.#closed) return undefined;
     // Who waits asks before and after each wake, mostly in vain.
-    if (this.#drained === this.#log.head || this.#closed) return undefined;
+    if (this.#drained === this.#log.head) return undefined;
     const entry = this.#seek();
     if (entry !== undefined) {
       this.#at = entry.seq;

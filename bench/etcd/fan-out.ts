@@ -60,8 +60,8 @@ export default question;
 
 /** Who delivers each update to each watcher is given few of them. */
 function updatesFor(name: string, watchers: number, quick: boolean): number {
-  if (watchers < 10_000 || name === ours) return quick ? 200 : 2_000;
-  return name === "etcd3" ? (quick ? 5 : 20) : quick ? 100 : 1_000;
+  if (watchers < 10_000 || name === ours) return quick ? 100 : 2_000;
+  return name === "etcd3" ? (quick ? 2 : 20) : quick ? 50 : 1_000;
 }
 
 /** CPU time of both sides an update, in us. */
@@ -81,7 +81,7 @@ async function updated(etcd: EtcdServer, client: BareClient, name: string, watch
 
 /** A delivery to one of 10,000 that wait, in hops. */
 async function delivered(etcd: EtcdServer, name: string, quick: boolean) {
-  const updates = name === "etcd3" ? (quick ? 5 : 20) : quick ? 40 : 200;
+  const updates = name === "etcd3" ? (quick ? 2 : 20) : quick ? 20 : 200;
   const run = async (watchers: number): Promise<{ update: number; hop: number }> => {
     const job: Job = { endpoint: etcd.endpoint, watchers, updates, waiting: 1 };
     const { outcome, figures } = await (await standby(import.meta.url, name, job)).go();

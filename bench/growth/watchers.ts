@@ -15,7 +15,7 @@ const question: Question = {
     "Of a range it is the log behind it, on which a watcher is a position. RxJS and EventEmitter, which call each of them, stop " +
     "at 10,000. Then each watcher must have the newest value.",
   async ask(scale) {
-    const counts = [1, 10, 100, 1_000, 10_000, 100_000];
+    const counts = scale.quick ? [1, 1_000] : [1, 10, 100, 1_000, 10_000, 100_000];
     const cases: Case[] = [];
     for (const count of counts) {
       const work = {

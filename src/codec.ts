@@ -72,17 +72,19 @@ const utf8 = new TextEncoder();
  */
 const asciiDecoders = new WeakMap<object, DecodeAscii<unknown>>();
 
+/** Where a function of {@link decoderOf} has what does the same of ASCII: it is asked for at each value. */
+const ofAscii: unique symbol = Symbol("of ASCII");
+type WithAscii<T> = Decode<T> & { readonly [ofAscii]?: DecodeAscii<T> | undefined };
+
 /** A function that decodes by `codec`, for {@link asciiDecoderOf} to know. @internal */
 export function decoderOf<T>(codec: Codec<T>): Decode<T> {
   const decode: Decode<T> = (bytes, key) => codec.decode(bytes, key);
-  const ofAscii = asciiDecoders.get(codec);
-  if (ofAscii !== undefined) asciiDecoders.set(decode, ofAscii);
-  return decode;
+  return Object.assign(decode, { [ofAscii]: asciiDecoders.get(codec) });
 }
 
 /** What does the same as `decode`, of ASCII text. Undefined where it wants the bytes, as users' own decoders do. @internal */
 export function asciiDecoderOf<T>(decode: Decode<T>): DecodeAscii<T> | undefined {
-  return asciiDecoders.get(decode) as DecodeAscii<T> | undefined;
+  return (decode as WithAscii<T>)[ofAscii];
 }
 
 /** UTF-8 text. Bytes that are not UTF-8 are rejected, a lone surrogate is a `TypeError`. */

@@ -1,4 +1,4 @@
-import { ConflatingLog } from "../../src/range/conflating-log.ts";
+import { ConflatingLog, type StoredKey } from "../../src/range/conflating-log.ts";
 import { type Case, ours, type Question, type Scale } from "../harness/answer.ts";
 import { compare, type Subject } from "../harness/compare.ts";
 
@@ -145,7 +145,7 @@ function following(): Work {
 
 const many = 300_000;
 
-function snapshot(): { key: string; packed: string; bytes: Uint8Array; revision: number; createRevision: number }[] {
+function snapshot(): (StoredKey & { packed: string })[] {
   const packed = String.fromCharCode(...bytes[0]);
   return Array.from({ length: many }, (_, i) => {
     const revision = 1 + ((i * 7_919) % many);
@@ -156,7 +156,10 @@ function snapshot(): { key: string; packed: string; bytes: Uint8Array; revision:
 /** As a feed merges: by pages, then in steps. Returns how long the longest took, in ms. */
 function mergeInSteps(log: ConflatingLog, stored: ReturnType<typeof snapshot>): number {
   const merge = log.beginMerge({ rewound: false });
-  for (let i = 0; i < many; i += 10_000) merge.add(stored.slice(i, i + 10_000));
+  const listed = stored.map(({ key, packed, revision, createRevision }) =>
+    ConflatingLog.listed(key, packed, revision, createRevision),
+  );
+  for (let i = 0; i < many; i += 10_000) merge.add(listed.slice(i, i + 10_000));
   const steps = merge.commit(many);
   let longest = 0;
   for (let done: boolean | undefined = false; done !== true;) {

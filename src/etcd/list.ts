@@ -12,13 +12,12 @@
  * asked for, with more time to come.
  */
 import { setImmediate as macrotask } from "node:timers/promises";
-import type { PackedKey } from "../range/conflating-log.ts";
-import { pack } from "../range/packed.ts";
+import { ConflatingLog, type ListedKey } from "../range/conflating-log.ts";
 import type { Client } from "./client.ts";
 import { classify, isLate } from "./errors.ts";
 import { departs } from "./history.ts";
 import type { RangeRequest, ResponseHeader } from "./proto/generated/etcd.ts";
-import { decodePage, type Page, type PageRecord } from "./proto/hot-decoders.ts";
+import { decodePage, type Page as PageOf } from "./proto/hot-decoders.ts";
 import { range as rangeMethod } from "./proto/methods.ts";
 import { type Method, TransportError } from "./transport.ts";
 import type { KeyNames } from "./namespace.ts";
@@ -37,12 +36,17 @@ export interface StoreRange {
   readonly rangeEnd: Uint8Array | undefined;
 }
 
-/** Takes the records of a page, which are in key order. */
-export type TakePage = (records: readonly PageRecord[]) => void;
+type Page = PageOf<ListedKey>;
 
-/** The range read, with its answer as a page. What is small, as most first pages are, needs no connection of its own. */
-const firstPageMethod: Method<RangeRequest, Page> = { ...rangeMethod, decode: decodePage };
-const pageMethod: Method<RangeRequest, Page> = { ...firstPageMethod, bulk: true };
+/** Takes the keys of a page, which are in key order. */
+export type TakePage = (keys: readonly ListedKey[]) => void;
+
+/** How pages are read. */
+export interface Listing {
+  readonly client: Client;
+  /** Makes users' keys of the store's. */
+  readonly names: KeyNames;
+}
 
 /**
  * Reads the range, and resolves with the header of the first page, which tells the revision of all. `begin` is called
@@ -51,14 +55,14 @@ const pageMethod: Method<RangeRequest, Page> = { ...firstPageMethod, bulk: true 
  * @throws as {@link Client.attempt}
  */
 export async function list(
-  client: Client,
+  listing: Listing,
   range: StoreRange,
   signal: AbortSignal | undefined,
   begin: (header: ResponseHeader) => TakePage,
 ): Promise<ResponseHeader> {
   for (;;) {
     try {
-      const header = await listAt(client, range, signal, begin);
+      const header = await listAt(listing, range, signal, begin);
       if (header !== undefined) return header;
     } catch (error) {
       const kind = error instanceof TransportError ? classify(error).kind : undefined;
@@ -69,29 +73,29 @@ export async function list(
 
 /** Reads the range once; undefined where the pages turn out to be of two histories. */
 async function listAt(
-  client: Client,
+  listing: Listing,
   { key, rangeEnd }: StoreRange,
   signal: AbortSignal | undefined,
   begin: (header: ResponseHeader) => TakePage,
 ): Promise<ResponseHeader | undefined> {
-  const reader = new PageReader(client, signal);
+  const reader = new PageReader(listing, signal);
   let page = await reader.read({ key, rangeEnd, limit: firstPageKeys });
   const { header } = page;
   const take = begin(header);
   for (;;) {
     if (departs(page.header, header)) return undefined;
-    const { kvs, more } = page;
+    const { keys, lastKey, more } = page;
     if (!more) {
-      take(kvs);
+      take(keys);
       return header;
     }
-    const limit = reader.nextLimit(kvs);
-    const next = reader.read({ key: after(kvs.at(-1) as PageRecord), rangeEnd, limit, revision: header.revision });
+    const limit = reader.nextLimit(page);
+    const next = reader.read({ key: after(lastKey), rangeEnd, limit, revision: header.revision });
     // What fails while the page is taken in is told below.
     next.catch(() => {});
     // Decoding was work enough for one turn.
     await macrotask();
-    take(kvs);
+    take(keys);
     page = await next;
   }
 }
@@ -110,11 +114,18 @@ class PageReader {
   /** How long the next page may take. */
   #patienceMs: number;
   /** How the next page is asked for. */
-  #method = firstPageMethod;
+  #method: Method<RangeRequest, Page>;
 
-  constructor(client: Client, signal: AbortSignal | undefined) {
+  constructor({ client, names }: Listing, signal: AbortSignal | undefined) {
     this.#client = client;
     this.#signal = signal;
+    this.#method = {
+      ...rangeMethod,
+      decode: (bytes) =>
+        decodePage(bytes, (key, rawKey, packed, revision, createRevision) =>
+          ConflatingLog.listed(names.toUser(key, rawKey), packed, revision, createRevision),
+        ),
+    };
     this.#patienceMs = client.requestTimeoutMs;
   }
 
@@ -140,7 +151,8 @@ class PageReader {
   /** Reads a page; undefined where it does not come in time, or is too big to be sent. */
   async #attempt(request: RangeRequest): Promise<Page | undefined> {
     const method = this.#method;
-    this.#method = pageMethod;
+    // What is small, as most first pages are, needs no connection of its own.
+    if (method.bulk !== true) this.#method = { ...method, bulk: true };
     const options = { signal: this.#signal, deadlineMs: this.#patienceMs, tell: isLate };
     try {
       return request.rangeEnd === undefined && method.bulk !== true
@@ -157,10 +169,8 @@ class PageReader {
   }
 
   /** How many keys like these make a page. Grows by eight at most, as the next keys may be bigger. */
-  nextLimit(kvs: readonly PageRecord[]): number {
-    let bytes = 0;
-    for (const { key, value } of kvs) bytes += key.length + value.length + 32;
-    return Math.max(1, Math.min(this.#limit * 8, this.#most, Math.floor((pageBytes * kvs.length) / bytes)));
+  nextLimit({ keys, bytes }: Page): number {
+    return Math.max(1, Math.min(this.#limit * 8, this.#most, Math.floor((pageBytes * keys.length) / bytes)));
   }
 }
 
@@ -169,20 +179,9 @@ function isTooBig({ details }: TransportError): boolean {
   return details.includes("larger than max");
 }
 
-const encoder = new TextEncoder();
-
 /** The first key that can follow this one. */
-function after({ key, rawKey }: PageRecord): Uint8Array {
-  const bytes = rawKey ?? encoder.encode(key);
-  const next = new Uint8Array(bytes.length + 1);
-  next.set(bytes);
+function after(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
   return next;
-}
-
-/** The records of a page as the log takes them. One at a time: what lives for a moment costs the collector nothing. */
-export function* packedKeys(records: readonly PageRecord[], names: KeyNames): Generator<PackedKey, void, undefined> {
-  for (const record of records) {
-    const { value, modRevision, createRevision } = record;
-    yield { key: names.toUser(record), packed: pack(value), revision: modRevision, createRevision };
-  }
 }

@@ -27,7 +27,7 @@ export class KeyNames {
   }
 
   /** The user's key, or the log's where it is not UTF-8. */
-  toUser({ key, rawKey: raw }: Pick<KeyRecord, "key" | "rawKey">): string {
+  toUser(key: string, raw: KeyRecord["rawKey"]): string {
     if (raw !== undefined) return rawKey(raw.subarray(this.#prefixBytes.length));
     return this.#prefix === "" ? key : key.slice(this.#prefix.length);
   }

@@ -34,7 +34,7 @@ import type { Access, Client } from "./client.ts";
 import { classify, toEventValueError } from "./errors.ts";
 import type { Health } from "./health.ts";
 import { contradicts, departs, History, type Moment } from "./history.ts";
-import { list, packedKeys, type StoreRange, type TakePage } from "./list.ts";
+import { list, type StoreRange, type TakePage } from "./list.ts";
 import type { KeyNames } from "./namespace.ts";
 import type { ResponseHeader } from "./proto/generated/etcd.ts";
 import type { WatchEvent } from "./proto/hot-decoders.ts";
@@ -211,18 +211,18 @@ export class RangeFeed implements Feed, WatchHandlers {
   }
 
   async #list(rewound: boolean, signal: AbortSignal): Promise<void> {
-    const { client, names, health } = this.#context;
+    const { health } = this.#context;
     const read = ++this.#begun;
     const since = this.#history.now;
     let merge!: Merge;
     const begin = (first: ResponseHeader): TakePage => {
       merge = this.log.beginMerge({ rewound: rewound || contradicts(first, since) });
-      return (records) => merge.add(packedKeys(records, names));
+      return (keys) => merge.add(keys);
     };
-    let header = await list(client, this.#range, signal, begin);
+    let header = await list(this.#context, this.#range, signal, begin);
     if (!rewound && contradicts(header, since)) {
       // An old server may say so once, after a long pause; a store that was restored says so again.
-      header = await list(client, this.#range, signal, begin);
+      header = await list(this.#context, this.#range, signal, begin);
       rewound = contradicts(header, since);
     }
     if (rewound) this.#history.restart(header);
@@ -369,7 +369,7 @@ export class RangeFeed implements Feed, WatchHandlers {
     for (const event of events) {
       const { modRevision } = event;
       if (modRevision <= known) continue;
-      const key = names.toUser(event);
+      const key = names.toUser(event.key, event.rawKey);
       if (event.type === "put") log.put(key, event.value, modRevision, event.createRevision);
       else log.delete(key, modRevision);
       newest = modRevision;

@@ -1,10 +1,9 @@
 /** A range of keys in etcd, as a `KeyValue` or `KeyRange` sees it: one feed for all its watchers, and reads. */
 import type { Source } from "../keyspace/store.ts";
-import type { PackedKey, StoredKey } from "../range/conflating-log.ts";
+import type { StoredKey } from "../range/conflating-log.ts";
 import type { Feed } from "../range/feed.ts";
-import { asciiOf, type Packed, unpack } from "../range/packed.ts";
 import { toEventValueError } from "./errors.ts";
-import { list, packedKeys, type StoreRange } from "./list.ts";
+import { list, type StoreRange } from "./list.ts";
 import { RangeFeed, type FeedContext } from "./range-feed.ts";
 import { TransportError } from "./transport.ts";
 
@@ -44,42 +43,16 @@ export class RangeSource implements Source {
   }
 
   async read(signal: AbortSignal | undefined, key?: string): Promise<{ revision: number; keys: StoredKey[] }> {
-    const { client, names, closing } = this.#context;
-    closing.throwIfAborted();
+    this.#context.closing.throwIfAborted();
     try {
-      let keys: StoredKey[] = [];
-      const { revision } = await list(client, this.#range, signal, () => {
-        keys = [];
-        return (records) => {
-          for (const key of packedKeys(records, names)) keys.push(new HeldKey(key));
-        };
+      let pages: (readonly StoredKey[])[] = [];
+      const { revision } = await list(this.#context, this.#range, signal, () => {
+        pages = [];
+        return (keys) => void pages.push(keys);
       });
-      return { revision, keys };
+      return { revision, keys: pages.flat() };
     } catch (error) {
       throw error instanceof TransportError ? toEventValueError(error, { key, write: false }) : error;
     }
-  }
-}
-
-/** What is held of a key until all pages are there. */
-class HeldKey implements StoredKey {
-  readonly key: string;
-  readonly revision: number;
-  readonly createRevision: number;
-  readonly #packed: Packed;
-
-  constructor({ key, packed, revision, createRevision }: PackedKey) {
-    this.key = key;
-    this.#packed = packed;
-    this.revision = revision;
-    this.createRevision = createRevision;
-  }
-
-  get bytes(): Uint8Array {
-    return unpack(this.#packed);
-  }
-
-  get ascii(): string | undefined {
-    return asciiOf(this.#packed);
   }
 }

@@ -45,9 +45,9 @@
  * to it that revisions are whole when it settles; whoever reads it (a range watcher) turns entries into updates.
  */
 import { countUpTo } from "./ascending.ts";
+import { byRevision } from "./by-revision.ts";
 import { type Mark, Marks } from "./marks.ts";
 import { asciiOf, holds, pack, type Packed, samePacked, unpack } from "./packed.ts";
-import { Runs } from "./runs.ts";
 
 /** A key as the store holds it. */
 export interface StoredKey {
@@ -59,11 +59,6 @@ export interface StoredKey {
   readonly revision: number;
   /** The store's revision at which the key last came into being. */
   readonly createRevision: number;
-}
-
-/** The same, of which there may be many. */
-export interface PackedKey extends Omit<StoredKey, "bytes" | "ascii"> {
-  readonly packed: Packed;
 }
 
 /** A key's newest state. Read it at once: the next change of the key changes this very object. */
@@ -95,8 +90,8 @@ export interface MergeOptions {
 
 /** A snapshot on its way into a {@link ConflatingLog}. See {@link ConflatingLog.beginMerge}. */
 export interface Merge {
-  /** Adds some of its keys. */
-  add(keys: Iterable<PackedKey>): void;
+  /** Adds some of its keys, which are the log's from here on. */
+  add(keys: readonly Entry[]): void;
   /**
    * Makes the changes, some at each step, and settles at `revision` with the last one. The log tells that it is
    * {@link ConflatingLog.merging} from the first step to the last: cursors may come and go, but not read then.
@@ -122,26 +117,32 @@ interface Past {
 /** What a deleted key's bytes are. Empty, so it can be shared. */
 const noBytes: Uint8Array = new Uint8Array(0);
 
-/** One key: what {@link LogEntry} shows of it, and how it stands to the cursors. */
+/**
+ * One key: what {@link LogEntry} shows of it, and how it stands to the cursors.
+ *
+ * Its fields are assigned and not initialised, nor `#private`, as there may be a million: see `PullWatcher`.
+ */
 class Entry implements LogEntry {
-  readonly key: string;
+  declare readonly key: string;
   /** Its bytes, if it is live. */
-  packed: Packed | undefined;
-  revision: number;
-  createRevision: number;
-  #decoded: unknown = undefined;
+  declare packed: Packed | undefined;
+  declare revision: number;
+  declare createRevision: number;
   /** The slot it stands in; 0 once the log has forgotten the key. */
-  seq = 0;
-  /** Undefined for a key that has stood nowhere else: the most of a million that were listed. */
-  #past: Past | undefined = undefined;
+  declare seq: number;
   /** How many cursors in mid-pass were handed this key in that pass and not told since that it is gone. */
-  pins = 0;
+  declare pins: number;
+  declare private kept: unknown;
+  /** Undefined for a key that has stood nowhere else: the most of a million that were listed. */
+  declare private before: Past | undefined;
 
   constructor(key: string, packed: Packed, revision: number, createRevision: number) {
     this.key = key;
     this.packed = packed;
     this.revision = revision;
     this.createRevision = createRevision;
+    this.seq = this.pins = 0;
+    this.kept = this.before = undefined;
   }
 
   get live(): boolean {
@@ -158,17 +159,17 @@ class Entry implements LogEntry {
 
   /** The slot of its last change that cursors are told of. Before `seq` if only the revision changed since. */
   get changed(): number {
-    return this.#past === undefined ? this.seq : this.#past.changed;
+    return this.before === undefined ? this.seq : this.before.changed;
   }
 
   /** The slot with which it last came into being. It is alive at all positions from there on, if it is live. */
   get born(): number {
-    return this.#past === undefined ? this.seq : this.#past.born;
+    return this.before === undefined ? this.seq : this.before.born;
   }
 
   /** Its past lifetimes, see {@link Past.lifetimes}. */
   get lifetimes(): number[] | undefined {
-    return this.#past?.lifetimes;
+    return this.before?.lifetimes;
   }
 
   /** Puts it into a slot; what was true of it stays true. */
@@ -178,16 +179,16 @@ class Entry implements LogEntry {
   }
 
   past(): Past {
-    return (this.#past ??= { changed: this.seq, born: this.seq, lifetimes: undefined });
+    return (this.before ??= { changed: this.seq, born: this.seq, lifetimes: undefined });
   }
 
   get decoded(): unknown {
-    return this.#decoded;
+    return this.kept;
   }
 
   /** Text that is kept as its own bytes already is not kept twice. */
   set decoded(value: unknown) {
-    this.#decoded = value === this.packed ? this.packed : value;
+    this.kept = value === this.packed ? this.packed : value;
   }
 
   /** Whether the store holds just this: an update to it is none. */
@@ -208,10 +209,13 @@ class Entry implements LogEntry {
   }
 }
 
+/** A key of a snapshot, made by {@link ConflatingLog.listed}: the entry that it becomes, if it is new. */
+export type { Entry as ListedKey };
+
 /** What a merge has to go by. */
 interface Staged {
-  /** What differs from the log, or has to move. */
-  readonly moving: Runs<Entry>;
+  /** What differs from the log, or has to move, in pages; none is empty. */
+  readonly moving: (readonly Entry[])[];
   /** The entries of the keys that do not: kept for a moment, where a field of each entry would stay. */
   readonly staying: ReadonlySet<Entry>;
   /** How many keys the snapshot has. */
@@ -229,6 +233,8 @@ export class ConflatingLog {
   #rewinds = 0;
   #size = 0;
   #tombstones = 0;
+  /** How many entries were ever dropped for being deleted and owed to nobody. */
+  #forgotten = 0;
   /** How many lifetimes all entries remember. */
   #lifetimes = 0;
   /** At least the number of things a sweep would find to remove: see I5. */
@@ -266,6 +272,11 @@ export class ConflatingLog {
   /** How often the store was rewound. */
   get rewinds(): number {
     return this.#rewinds;
+  }
+
+  /** Another number whenever cursors may be owed something else than before. */
+  get version(): number {
+    return this.head + this.sweeps + this.#forgotten;
   }
 
   /** How many keys are live. */
@@ -343,10 +354,19 @@ export class ConflatingLog {
     this.tidy();
   }
 
+  /** A key as a merge takes it. */
+  static listed(key: string, packed: Packed, revision: number, createRevision: number): Entry {
+    return new Entry(key, packed, revision, createRevision);
+  }
+
   /** A merge all at once: see {@link ConflatingLog.beginMerge}. */
   merge(keys: readonly StoredKey[], revision: number, options: MergeOptions): void {
     const merge = this.beginMerge(options);
-    merge.add(packedKeys(keys));
+    merge.add(
+      keys.map(({ key, bytes, revision, createRevision }) =>
+        ConflatingLog.listed(key, pack(bytes), revision, createRevision),
+      ),
+    );
     const commit = merge.commit(revision);
     while (commit.next().done !== true);
   }
@@ -364,57 +384,59 @@ export class ConflatingLog {
    * revision order, and deletions that are still owed to somebody are, from now on, deletions at that revision.
    */
   beginMerge({ rewound, stepSize = 8192 }: MergeOptions): Merge {
-    // The entries of keys that are new become those of the log.
-    const moving = new Runs<Entry>();
+    const moving: (readonly Entry[])[] = [];
     const staying = new Set<Entry>();
     let listed = 0;
-    /** All of them, where the log is empty. */
-    const first = this.#byKey.size === 0 ? new Map<string, Entry>() : undefined;
-    const add = (keys: Iterable<PackedKey>): void => {
+    const add = (keys: readonly Entry[]): void => {
+      listed += keys.length;
       const page: Entry[] = [];
-      for (const { key, packed, revision, createRevision } of keys) {
-        listed++;
-        const entry = this.#byKey.get(key);
-        if (!rewound && entry?.revision === revision && entry.isLike({ packed, createRevision })) staying.add(entry);
-        else {
-          const moved = new Entry(key, packed, revision, createRevision);
-          first?.set(key, moved);
-          page.push(moved);
-        }
+      for (const one of keys) {
+        const entry = this.#byKey.get(one.key);
+        if (!rewound && entry?.revision === one.revision && entry.isLike(one)) staying.add(entry);
+        else page.push(one);
       }
-      moving.add(page);
+      if (page.length > 0) moving.push(page);
     };
-    const commit = (revision: number): Iterator<undefined, void, undefined> =>
-      first === undefined
-        ? this.#commit({ moving, staying, listed, rewound, stepSize }, revision)
-        : this.#fill(first, { moving, rewound, stepSize }, revision);
-    return { add, commit };
+    if (this.#byKey.size > 0) {
+      return { add, commit: (revision) => this.#commit({ moving, staying, listed, rewound, stepSize }, revision) };
+    }
+    const byKey = new Map<string, Entry>();
+    return {
+      add(keys) {
+        moving.push(keys);
+        for (const entry of keys) byKey.set(entry.key, entry);
+      },
+      commit: (revision) => this.#fill(byKey, { moving, rewound, stepSize }, revision),
+    };
   }
 
-  /** Makes a snapshot the first state of an empty log. What grew step by step would leave twice its size behind. */
+  /** Makes a snapshot the first state of an empty log. */
   *#fill(
     byKey: Map<string, Entry>,
     { moving, rewound, stepSize }: Pick<Staged, "moving" | "rewound" | "stepSize">,
     revision: number,
   ): Generator<undefined, void, undefined> {
     this.#merging = true;
-    const { size } = byKey;
-    // To set the length of an empty array makes room for 17 at least: 250 bytes, of which a single key has two.
+    const slots = yield* byRevision(moving, stepSize);
+    const { length } = slots;
     // oxlint-disable-next-line unicorn/no-new-array
-    const [slots, seqs] = [new Array<Entry>(size), new Array<number>(size)];
-    for (let i = 0; i < size; i++) {
-      const entry = moving.next() as Entry;
-      entry.seq = seqs[i] = ++this.head;
-      slots[i] = entry;
-      if ((i + 1) % stepSize === 0) yield;
+    const seqs = new Array<number>(length);
+    for (let from = 0; from < length; from += stepSize) {
+      if (from > 0) yield;
+      this.#occupy(slots, seqs, from, Math.min(from + stepSize, length));
     }
     this.#byKey = byKey;
-    this.#size = size;
+    this.#size = length;
     this.slots = slots;
     this.seqs = seqs;
     this.sweeps++;
     this.#work = 0;
     this.#endMerge(revision, rewound);
+  }
+
+  /** Puts what stands in some of the slots of a first state into them. Not in the generator: see by-revision.ts. */
+  #occupy(slots: readonly Entry[], seqs: number[], from: number, to: number): void {
+    for (let i = from; i < to; i++) (slots[i] as Entry).seq = seqs[i] = ++this.head;
   }
 
   *#commit(
@@ -424,7 +446,7 @@ export class ConflatingLog {
     this.#merging = true;
     const before = this.head;
     let steps = 0;
-    for (let entry = moving.next(); entry !== undefined; entry = moving.next()) {
+    for (const entry of yield* byRevision(moving, stepSize)) {
       const known = this.#byKey.get(entry.key);
       if (known === undefined) this.#add(entry);
       else if (known.isLike(entry)) this.#restamp(known, entry.revision);
@@ -487,6 +509,7 @@ export class ConflatingLog {
   }
 
   #forget(entry: Entry): void {
+    this.#forgotten++;
     this.#byKey.delete(entry.key);
     entry.seq = 0;
   }
@@ -559,8 +582,6 @@ export class Cursor {
   /** The index of the first slot after `#at`, as of the log's sweep number `#sweeps`. Saves a search for each get. */
   #index = 0;
   #sweeps = 0;
-  /** The slot that {@link look} has come to, unless that was before its position. */
-  #looked = 0;
   #pristine = true;
   #closed = false;
 
@@ -611,32 +632,48 @@ export class Cursor {
     if (this.#closed) return [];
     const { seqs, slots } = this.#log;
     const start = this.#start();
-    const isNews = (i: number): boolean => (slots[i] as Entry).seq === seqs[i] && this.#isNews(slots[i] as Entry);
-    // Counted first: an array of a million that grows leaves two of the kind behind.
-    let count = 0;
-    for (let i = start; i < slots.length; i++) if (isNews(i)) count++;
+    // As long as it may have to be: an array of a million that grows leaves two of the kind behind.
     const changes: LogEntry[] = [];
+    changes.length = slots.length - start;
+    let count = 0;
+    for (let i = start; i < slots.length; i++) {
+      const entry = slots[i] as Entry;
+      if (entry.seq === seqs[i] && this.#isNews(entry)) changes[count++] = entry;
+    }
     changes.length = count;
-    for (let i = start, n = 0; n < count; i++) if (isNews(i)) changes[n++] = slots[i] as Entry;
     this.#endPass();
     return changes;
   }
 
+  /** At most so many changes there are. */
+  get most(): number {
+    return this.#closed ? 0 : this.#log.slots.length - this.#start();
+  }
+
   /**
-   * Shows changes that `batch` would give, up to the slot numbered `head`: the next `most` of them at each call. None of
-   * them is taken. Returns whether there may be more.
+   * Shows changes that `batch` would give, of the slots after the one numbered `after` and up to `head`: `most` of these at
+   * a call. None of them is taken. Returns the last slot it has looked at; undefined if it has looked at all.
    */
-  look(most: number, head: number, show: (entry: LogEntry) => void): boolean {
-    if (this.#closed) return false;
+  look(after: number, head: number, most: number, show: (entry: LogEntry) => void): number | undefined {
+    if (this.#closed) return undefined;
     const { seqs, slots } = this.#log;
-    let i = countUpTo(seqs, Math.max(this.#looked, this.#at));
-    for (; i < slots.length && (seqs[i] as number) <= head; i++) {
-      if (most-- === 0) return true;
+    let i = after > this.#at ? countUpTo(seqs, after) : this.#start();
+    const end = Math.min(i + most, slots.length);
+    let looked = after;
+    for (; i < end; i++) {
+      const seq = seqs[i] as number;
+      if (seq > head) return undefined;
+      looked = seq;
       const entry = slots[i] as Entry;
-      this.#looked = seqs[i] as number;
-      if (entry.seq === this.#looked && this.#isNews(entry)) show(entry);
+      if (entry.seq === seq && this.#isNews(entry)) show(entry);
     }
-    return false;
+    return i < slots.length ? looked : undefined;
+  }
+
+  /** What `batch` does, for who has looked at all changes there are. */
+  skip(): void {
+    this.#pristine = false;
+    if (!this.#closed) this.#endPass();
   }
 
   /** Gives up its place; the log holds nothing for it any more. There is nothing to read after that. */
@@ -653,8 +690,7 @@ export class Cursor {
   /** The first change after its position, which moves on over everything before that. */
   #seek(): Entry | undefined {
     const { seqs, slots } = this.#log;
-    this.#index = this.#start();
-    for (; this.#index < slots.length; this.#index++) {
+    for (this.#start(); this.#index < slots.length; this.#index++) {
       const entry = slots[this.#index] as Entry;
       const seq = seqs[this.#index] as number;
       if (entry.seq === seq && this.#isNews(entry)) return entry;
@@ -665,9 +701,11 @@ export class Cursor {
 
   /** The index of the first slot after its position. */
   #start(): number {
-    if (this.#sweeps === this.#log.sweeps) return this.#index;
-    this.#sweeps = this.#log.sweeps;
-    return countUpTo(this.#log.seqs, this.#at);
+    if (this.#sweeps !== this.#log.sweeps) {
+      this.#sweeps = this.#log.sweeps;
+      this.#index = countUpTo(this.#log.seqs, this.#at);
+    }
+    return this.#index;
   }
 
   /** Whether it is owed this entry, which stands after its position. */
@@ -712,12 +750,6 @@ export class Cursor {
     if (this.#handed === undefined) return;
     for (const [entry, told] of this.#handed) if (told !== gone) this.#log.unpin(entry);
     this.#handed = undefined;
-  }
-}
-
-function* packedKeys(keys: readonly StoredKey[]): Generator<PackedKey, void, undefined> {
-  for (const { key, bytes, revision, createRevision } of keys) {
-    yield { key, packed: pack(bytes), revision, createRevision };
   }
 }
 

@@ -185,68 +185,119 @@ class UpdateWatcher<T> extends LogWatcher<KeyUpdate<T>> {
 
 type Change<T> = KeyUpdate<T> | InvalidUpdate;
 
-/** How many values are decoded before others have the event loop: some milliseconds of it, mostly. */
-const decodedAtOnce = 4096;
+/** How many changes are gone through before others have the event loop: some milliseconds of it, mostly. */
+const changesAtOnce = 4096;
 
-/** Takes batches from the cursor of a watcher. */
-class Batching<T> {
+/** Looks through what a cursor is owed, some at each turn of the event loop: to decode a million values takes seconds. */
+class Looking {
   readonly #feed: Feed;
   readonly #cursor: Cursor;
-  readonly #decode: Decode<T>;
   /** Has the watcher ask again. */
   readonly #again: () => void;
-  /** The head of the log when there first was something to decode for the batch that is asked for. */
+  /** The head of the log when this began. What comes meanwhile is not looked at, or there might be no end of it. */
   #head: number | undefined;
-  /** Whether decoding goes on when the loop has turned. */
+  /** The slot it has come to. */
+  #looked = 0;
+  /** Whether it goes on when the loop has turned. */
   #turning = false;
 
-  constructor(feed: Feed, cursor: Cursor, decode: Decode<T>, again: () => void) {
+  constructor(feed: Feed, cursor: Cursor, again: () => void) {
     this.#feed = feed;
     this.#cursor = cursor;
-    this.#decode = decode;
     this.#again = again;
   }
 
-  /** Another batch is asked for. */
-  begin(): void {
+  /** Whether it has begun. */
+  get begun(): boolean {
+    return this.#head !== undefined;
+  }
+
+  /** Begins anew when it is asked to go on. */
+  reset(): void {
     this.#head = undefined;
+    this.#looked = 0;
   }
 
-  /** The batch, `NOTHING`, or `UNKNOWN` until it is decoded. */
-  take(): Batch<T> | typeof NOTHING | typeof UNKNOWN {
-    if (!this.decodeAhead()) return UNKNOWN;
-    // By its own decoder, perhaps.
-    if (this.#cursor.closed) return NOTHING;
-    const type = this.#cursor.pristine ? "snapshot" : "update";
-    const entries = this.#cursor.batch();
-    // In place: there may be a million.
-    const changes = entries as unknown as Change<T>[];
-    for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, this.#decode);
-    if (type === "update" && changes.length === 0) {
-      // There was nothing to decode yet: a get that waits decodes ahead what it waits for.
-      this.begin();
-      return NOTHING;
-    }
-    return { type, revision: this.#feed.log.revision, changes };
-  }
-
-  /**
-   * Decodes what the batch will hold, some at each turn of the event loop, and tells whether that is done: a million
-   * values take seconds. What comes meanwhile is decoded with the batch, or there might be no end of it.
-   */
-  decodeAhead(): boolean {
+  /** Shows some of the changes, and tells whether these were the last. If not, the watcher will ask again. */
+  goOn(show: (entry: LogEntry) => void): boolean {
     if (this.#turning) return false;
     this.#head ??= this.#feed.log.head;
-    const more = this.#cursor.look(decodedAtOnce, this.#head, (entry) => {
-      if (entry.live) decoded(entry, this.#decode);
-    });
-    if (!more) return true;
+    const looked = this.#cursor.look(this.#looked, this.#head, changesAtOnce, show);
+    if (looked === undefined) return true;
+    this.#looked = looked;
     this.#turning = true;
     macrotask(() => {
       this.#turning = false;
       this.#again();
     });
     return false;
+  }
+}
+
+/** Takes batches from the cursor of a watcher. */
+class Batching<T> {
+  readonly #feed: Feed;
+  readonly #cursor: Cursor;
+  readonly #decode: Decode<T>;
+  readonly #looking: Looking;
+  /** The batch as far as it was looked at, and room for the rest; undefined once it is another, as the log has changed. */
+  #changes: Change<T>[] | undefined;
+  /** How many changes there are in it. */
+  #count = 0;
+  /** The version of the log that it is of. */
+  #version = 0;
+
+  constructor(feed: Feed, cursor: Cursor, decode: Decode<T>, again: () => void) {
+    this.#feed = feed;
+    this.#cursor = cursor;
+    this.#decode = decode;
+    this.#looking = new Looking(feed, cursor, again);
+  }
+
+  /** Another batch is asked for. */
+  begin(): void {
+    this.#looking.reset();
+    this.#changes = undefined;
+  }
+
+  /** The batch, `NOTHING`, or `UNKNOWN` until it is made. */
+  take(): Batch<T> | typeof NOTHING | typeof UNKNOWN {
+    const { log } = this.#feed;
+    if (!this.#looking.begun) {
+      this.#changes = [];
+      // An array of a million that grows leaves two of the kind behind; one of a few has room for seventeen so.
+      if (this.#cursor.most > changesAtOnce) this.#changes.length = this.#cursor.most;
+      this.#count = 0;
+      this.#version = log.version;
+    } else if (this.#version !== log.version) this.#changes = undefined;
+    const looked = this.#looking.goOn((entry) => {
+      if (this.#changes !== undefined) this.#changes[this.#count++] = changeOf(entry, this.#decode);
+      else if (entry.live) decoded(entry, this.#decode);
+    });
+    if (!looked) return UNKNOWN;
+    // By its own decoder, perhaps.
+    if (this.#cursor.closed) return NOTHING;
+    const type = this.#cursor.pristine ? "snapshot" : "update";
+    const changes = this.#take(log.version);
+    // A get that waits on looks at what it waits for.
+    this.begin();
+    if (type === "update" && changes.length === 0) return NOTHING;
+    return { type, revision: log.revision, changes };
+  }
+
+  /** All changes there are, none of which has to be decoded but what has come meanwhile. */
+  #take(version: number): Change<T>[] {
+    const made = this.#changes;
+    if (made !== undefined && this.#version === version) {
+      made.length = this.#count;
+      this.#cursor.skip();
+      return made;
+    }
+    const entries = this.#cursor.batch();
+    // In place: there may be a million.
+    const changes = entries as unknown as Change<T>[];
+    for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, this.#decode);
+    return changes;
   }
 }
 
@@ -321,15 +372,20 @@ class WholeWatcher<T> extends LogWatcher<Batch<T>> {
 
 /** Gives its cursor, once the log is fresh and decoded. */
 class ReadyWatcher<T> extends LogWatcher<Cursor> {
-  readonly #batching: Batching<T>;
+  readonly #decode: Decode<T>;
+  readonly #looking: Looking;
 
   constructor(feed: Feed, decode: Decode<T>) {
     super(feed);
-    this.#batching = new Batching(feed, this.cursor, decode, () => this.retry());
+    this.#decode = decode;
+    this.#looking = new Looking(feed, this.cursor, () => this.retry());
   }
 
   protected override take(): unknown {
-    return this.#batching.decodeAhead() ? this.cursor : UNKNOWN;
+    const decode = (entry: LogEntry): void => {
+      if (entry.live) decoded(entry, this.#decode);
+    };
+    return this.#looking.goOn(decode) ? this.cursor : UNKNOWN;
   }
 }
 

@@ -7,20 +7,24 @@ import { spawn } from "node:child_process";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { EtcdKeyspace } from "../../src/etcd/index.ts";
 import { compact, range as rangeMethod } from "../../src/etcd/proto/methods.ts";
-import { decodePage, type Page, type WatchMessage } from "../../src/etcd/proto/hot-decoders.ts";
+import { decodePage, type MakeKey, type Page, type WatchMessage } from "../../src/etcd/proto/hot-decoders.ts";
 import type { Client } from "../../src/etcd/client.ts";
 import type { StreamHandlers, Transport } from "../../src/etcd/transport.ts";
 import { WatchStream } from "../../src/etcd/watch-stream.ts";
 import { bytes, text } from "../../src/index.ts";
+import type { ListedKey } from "../../src/range/conflating-log.ts";
 import { prefixEnd } from "../../src/range/keys.ts";
 import { etcdAvailable } from "../support/etcd.ts";
 import { compiled, type Tools } from "./child.ts";
 import { startLine } from "./line.ts";
 import { freshPrefix, raw, useEtcd } from "./store.ts";
 
+type DecodePage = (bytes: Uint8Array, make: MakeKey<ListedKey>) => Page<ListedKey>;
+
 vi.mock(import("../../src/etcd/proto/hot-decoders.ts"), async (original) => {
   const actual = await original();
-  return { ...actual, decodePage: vi.fn<typeof actual.decodePage>(actual.decodePage) };
+  const decodePage = vi.fn<DecodePage>(actual.decodePage) as typeof actual.decodePage;
+  return { ...actual, decodePage };
 });
 
 /** What comes of it. */
@@ -290,21 +294,21 @@ describe.skipIf(!etcdAvailable)("big", () => {
       const prefix = freshPrefix();
       await load(prefix, count, (i) => `${i}:`.padEnd(1000, "x"));
       const [first, second] = [0, 1].map((i) => prefix + `${i}`.padStart(20 - prefix.length, "0")) as [string, string];
-      const firstPages = (): Page[] =>
+      const firstPages = (): Page<ListedKey>[] =>
         vi
           .mocked(decodePage)
-          .mock.results.map(({ value }) => value as Page)
-          .filter(({ kvs }) => kvs[0]?.key === first);
-      vi.mocked(decodePage).mockClear();
+          .mock.results.map(({ value }) => value as Page<ListedKey>)
+          .filter(({ keys }) => keys[0]?.key === first);
+      vi.mocked<DecodePage>(decodePage).mockClear();
       const calls = await server.store.calls("Range");
-      const decode = vi.mocked(decodePage).getMockImplementation()!;
+      const decode = vi.mocked<DecodePage>(decodePage).getMockImplementation()!;
       const held = new Promise<void>((resolve) => {
         // The first page comes over the connection of all calls, the others over one of their own.
-        vi.mocked(decodePage).mockImplementationOnce(decode);
-        vi.mocked(decodePage).mockImplementationOnce((message) => {
+        vi.mocked<DecodePage>(decodePage).mockImplementationOnce(decode);
+        vi.mocked<DecodePage>(decodePage).mockImplementationOnce((message, make) => {
           line.hold(1);
           resolve();
-          return decode(message);
+          return decode(message, make);
         });
       });
       using watcher = keyspace.range(prefix, text).watch();
@@ -322,7 +326,7 @@ describe.skipIf(!etcdAvailable)("big", () => {
       expect(revision).toBeGreaterThanOrEqual(compacted);
       expect(changes).toHaveLength(count - 1);
       expect(changes.at(-1)).toMatchObject({ key: first, value: "written meanwhile" });
-      expect(firstPages().map(({ kvs }) => kvs[1]?.key === second)).toEqual([true, false]);
+      expect(firstPages().map(({ keys }) => keys[1]?.key === second)).toEqual([true, false]);
     });
   });
 

@@ -2,12 +2,15 @@ import { setImmediate as macrotask } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Client } from "../../src/etcd/client.ts";
 import { list } from "../../src/etcd/list.ts";
-import { pack, unpack } from "../../src/range/packed.ts";
+import { KeyNames } from "../../src/etcd/namespace.ts";
 import type { RangeRequest } from "../../src/etcd/proto/generated/etcd.ts";
-import type { KeyRecord, PageRecord, RangeResult } from "../../src/etcd/proto/hot-decoders.ts";
-import { TransportError } from "../../src/etcd/transport.ts";
+import type { KeyRecord, RangeResult } from "../../src/etcd/proto/hot-decoders.ts";
+import { type Method, TransportError } from "../../src/etcd/transport.ts";
+import type { ListedKey } from "../../src/range/conflating-log.ts";
 import { rejection } from "../support/promises.ts";
+import { received } from "../support/received.ts";
 
+const names = new KeyNames("");
 const range = { key: Uint8Array.of(0x30), rangeEnd: Uint8Array.of(0x7b) };
 
 /** A store whose answers are made by `answer`, by the number of the request. */
@@ -16,9 +19,9 @@ function clientOf(answer: (request: RangeRequest, number: number) => RangeResult
   requests: RangeRequest[];
 } {
   const requests: RangeRequest[] = [];
-  const attempt = async (_method: unknown, request: RangeRequest): Promise<RangeResult> => {
+  const attempt = async <T>(method: Method<RangeRequest, T>, request: RangeRequest): Promise<T> => {
     requests.push(request);
-    return answer(request, requests.length);
+    return received(method, answer(request, requests.length));
   };
   return { client: { attempt, read: attempt, requestTimeoutMs: 10_000 } as unknown as Client, requests };
 }
@@ -40,10 +43,10 @@ function page(
 }
 
 /** All records, and the revision they are of. Pages of a reading that was begun again are forgotten. */
-async function listed(client: Client, signal?: AbortSignal): Promise<{ revision: number; records: PageRecord[] }> {
-  let records: PageRecord[] = [];
-  const { revision } = await list(client, range, signal, () => {
-    const these: PageRecord[] = (records = []);
+async function listed(client: Client, signal?: AbortSignal): Promise<{ revision: number; records: ListedKey[] }> {
+  let records: ListedKey[] = [];
+  const { revision } = await list({ client, names }, range, signal, () => {
+    const these: ListedKey[] = (records = []);
     return (page) => void these.push(...page);
   });
   return { revision, records };
@@ -52,8 +55,6 @@ async function listed(client: Client, signal?: AbortSignal): Promise<{ revision:
 function refusal(details: string): TransportError {
   return new TransportError("model", 11, `etcdserver: mvcc: ${details}`, true);
 }
-
-const textOf = (value: PageRecord["value"]): string => new TextDecoder().decode(unpack(pack(value)));
 
 describe("listing a range", () => {
   test("reads all pages at the revision of the first", async () => {
@@ -94,7 +95,7 @@ describe("listing a range", () => {
   test.each(interruptions)("begins again where %s", async (_title, answer) => {
     const { client, requests } = clientOf(answer);
     const { records } = await listed(client);
-    expect(records.map(({ value }) => textOf(value))).toEqual(Array.from({ length: 200 }, (_, i) => `new ${100 + i}`));
+    expect(records.map(({ ascii }) => ascii)).toEqual(Array.from({ length: 200 }, (_, i) => `new ${100 + i}`));
     // The one that begins again asks for the newest state.
     expect(requests[2]).toMatchObject({ key: range.key });
     expect(requests[2]!.revision).toBe(undefined);
@@ -130,7 +131,7 @@ describe("listing a range", () => {
       return page(request, { name: "a", keys: 400 });
     });
     let begun = 0;
-    await list(client, range, undefined, ({ revision }) => {
+    await list({ client, names }, range, undefined, ({ revision }) => {
       const name = `${++begun}`;
       told.push(`begin ${name} at ${revision}`);
       return (records) => void told.push(`${records.length} to ${name}`);
@@ -193,23 +194,23 @@ describe("listing a range", () => {
       const limits: number[] = [];
       const link = { msPerKey, answers: true, asked: 0 };
       const deadlines: number[] = [];
-      const attempt = (
-        _method: unknown,
+      const attempt = <T>(
+        method: Method<RangeRequest, T>,
         request: RangeRequest,
         { signal, deadlineMs }: { signal: AbortSignal | undefined; deadlineMs: number },
-      ): Promise<RangeResult> => {
+      ): Promise<T> => {
         const answer = page(request, { name: "a", keys });
         return new Promise((resolve, reject) => {
           signal?.addEventListener("abort", () => reject(signal.reason as Error));
           if (request.keysOnly === true) {
             link.asked++;
-            if (link.answers) resolve(answer);
+            if (link.answers) resolve(received(method, answer));
             return;
           }
           limits.push(request.limit!);
           deadlines.push(deadlineMs);
           const takes = link.answers ? link.msPerKey * answer.kvs.length : Infinity;
-          if (takes <= deadlineMs) setTimeout(() => resolve(answer), takes);
+          if (takes <= deadlineMs) setTimeout(() => resolve(received(method, answer)), takes);
           else setTimeout(() => reject(new TransportError("model", 4, "Deadline exceeded", true)), deadlineMs);
         });
       };

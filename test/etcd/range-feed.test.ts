@@ -11,11 +11,12 @@ import { KeyNames } from "../../src/etcd/namespace.ts";
 import type { RangeRequest, ResponseHeader } from "../../src/etcd/proto/generated/etcd.ts";
 import type { KeyRecord, RangeResult, WatchEvent } from "../../src/etcd/proto/hot-decoders.ts";
 import { type FeedContext, RangeFeed } from "../../src/etcd/range-feed.ts";
-import { TransportError } from "../../src/etcd/transport.ts";
+import { type Method, TransportError } from "../../src/etcd/transport.ts";
 import type { WatchHandlers, WatchSpec } from "../../src/etcd/watch-stream.ts";
 import type { RangeWatcher } from "../../src/keyspace.ts";
 import { ConflatingLog } from "../../src/range/conflating-log.ts";
 import { watchRange } from "../../src/range/watchers.ts";
+import { received } from "../support/received.ts";
 import { seed } from "../support/seed.ts";
 import { type Known, Replica } from "../support/replica.ts";
 
@@ -157,11 +158,11 @@ class Model {
     this.#schedule = schedule;
   }
 
-  readonly #attempt = async (
-    _method: unknown,
+  readonly #attempt = async <T>(
+    method: Method<RangeRequest, T>,
     request: RangeRequest,
     { signal }: { signal: AbortSignal },
-  ): Promise<RangeResult> => {
+  ): Promise<T> => {
     const kind = request.minModRevision !== undefined ? "check" : request.limit === undefined ? "probe" : "list";
     const { history } = this;
     const { told } = history;
@@ -182,7 +183,7 @@ class Model {
     signal.throwIfAborted();
     if (answer === undefined) throw error;
     if (kind === "list") history.told = Math.max(history.told, answer.header.revision);
-    return answer;
+    return received(method, answer);
   };
 
   readonly client = {

@@ -6,7 +6,7 @@
  * deletion of each key it was told of that is not there. All else here is bookkeeping for stores that lose touch
  * with the log, and are rewound.
  */
-import type { ConflatingLog, Cursor, LogEntry, StoredKey } from "../../src/range/conflating-log.ts";
+import type { ConflatingLog, Cursor, ListedKey, LogEntry, StoredKey } from "../../src/range/conflating-log.ts";
 import { pack } from "../../src/range/packed.ts";
 import type { Random } from "../support/seed.ts";
 
@@ -67,8 +67,8 @@ class Watcher {
   /** The revision of the last change it was given, in the present history. */
   revision = 0;
   asked = false;
-  /** Whether it has looked ahead in this pass, and not at all there is. */
-  looked = false;
+  /** What it was owed when it looked, and by which version of the log; undefined once it was handed something. */
+  seen: { readonly version: number; readonly owed: string } | undefined;
 
   constructor(cursor: Cursor) {
     this.cursor = cursor;
@@ -126,9 +126,12 @@ export class Run {
         this.#revision += step.by;
         this.log.settle(this.#revision);
         return this.#checkLog();
-      case "join":
-        this.#watchers.push(new Watcher(this.log.join()));
+      case "join": {
+        const watcher = new Watcher(this.log.join());
+        this.#watchers.push(watcher);
+        this.#look(watcher);
         return;
+      }
       default:
     }
     if (this.#watchers.length === 0) return;
@@ -238,10 +241,14 @@ export class Run {
   /** Merges pages of two keys, after a merge that is given up, while watchers come and go between the steps. */
   #mergeInSteps(keys: readonly StoredKey[], rewound: boolean): void {
     const { log } = this;
-    const packed = keys.map((stored) => ({ ...stored, packed: pack(stored.bytes) }));
-    log.beginMerge({ rewound: !rewound }).add(packed);
+    const { listed } = log.constructor as typeof ConflatingLog;
+    const page = (from: number, to?: number): ListedKey[] =>
+      keys
+        .slice(from, to)
+        .map(({ key, bytes, revision, createRevision }) => listed(key, pack(bytes), revision, createRevision));
+    log.beginMerge({ rewound: !rewound }).add(page(0));
     const merge = log.beginMerge({ rewound, stepSize: 1 + (this.#merges % 3) });
-    for (let i = 0; i < packed.length; i += 2) merge.add(packed.slice(i, i + 2));
+    for (let i = 0; i < keys.length; i += 2) merge.add(page(i, i + 2));
     must(!log.merging && log.size === this.#known.size, "what was added is not merged yet");
     const steps = merge.commit(this.#revision);
     for (let n = this.#merges; steps.next().done !== true; n++) {
@@ -273,10 +280,7 @@ export class Run {
 
   #next(watcher: Watcher): boolean {
     watcher.asked = true;
-    if (this.#versions % 3 === 0) {
-      watcher.cursor.look(1, this.log.head, () => {});
-      watcher.looked = true;
-    }
+    watcher.seen = undefined;
     const entry = watcher.cursor.next();
     must(!watcher.cursor.pristine, "a cursor that was asked is not pristine");
     if (entry !== undefined) this.#give(watcher, entry);
@@ -287,20 +291,36 @@ export class Run {
   #batch(watcher: Watcher): void {
     must(watcher.cursor.pristine === !watcher.asked, "a cursor is pristine until it is asked");
     watcher.asked = true;
-    const shown: LogEntry[] = [];
-    const show = (entry: LogEntry): void => void shown.push(entry);
-    for (let i = 0; watcher.cursor.look(2, this.log.head, show); i++) {
-      must(i <= this.log.footprint, "looking ahead comes to an end");
-    }
-    const changes = watcher.cursor.batch();
-    const expected = watcher.looked ? changes.slice(changes.length - shown.length) : changes;
+    const shown = this.#look(watcher);
+    // Who has looked at all changes need not take them.
+    const skips = this.#versions % 2 === 0;
+    if (skips) watcher.cursor.skip();
+    const changes = skips ? shown : watcher.cursor.batch();
     must(
-      shown.length === expected.length && shown.every((entry, i) => entry === expected[i]),
+      shown.length === changes.length && shown.every((entry, i) => entry === changes[i]),
       "looking ahead shows what the batch will hold",
     );
     must(!watcher.cursor.pristine, "a cursor that was asked is not pristine");
     for (const entry of changes) this.#give(watcher, entry);
     this.#endPass(watcher);
+    this.#look(watcher);
+  }
+
+  /** What the watcher is owed. */
+  #look(watcher: Watcher): LogEntry[] {
+    const { log } = this;
+    const shown: LogEntry[] = [];
+    const show = (entry: LogEntry): void => void shown.push(entry);
+    let looked: number | undefined = 0;
+    for (let i = 0; looked !== undefined; i++) {
+      must(i <= log.footprint, "looking ahead comes to an end");
+      looked = watcher.cursor.look(looked, log.head, 2, show);
+    }
+    must(shown.length <= watcher.cursor.most, "there are no more changes than a cursor says there may be");
+    const owed = shown.map(({ key, revision, live }) => `${key} ${revision} ${live}`).join();
+    if (watcher.seen?.version === log.version) must(watcher.seen.owed === owed, "a version of the log is one state");
+    watcher.seen = { version: log.version, owed };
+    return shown;
   }
 
   /** Checks one change, and that it is owed. */
@@ -331,7 +351,7 @@ export class Run {
     must(this.#isUpToDate(watcher), "at the end of a pass nothing is missing");
     must(watcher.cursor.footprint === 0, "a cursor that knows everything lists nothing");
     watcher.base = new Map(watcher.told);
-    watcher.looked = false;
+    watcher.seen = undefined;
   }
 
   #isUpToDate({ told }: Watcher): boolean {

@@ -74,11 +74,11 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
   ["merges without deleting what vanished", "if (this.#size > listed) {", "if (false) {"],
   ["deletes what a merge has just put", "entry.live && entry.seq <= before && ", "entry.live && "],
   ["deletes what a merge has left in its place", " && !staying.has(entry)", ""],
-  ["counts keys twice in a merge", "listed++;", "listed += 2;"],
+  ["counts keys twice in a merge", "listed += keys.length;", "listed += 2 * keys.length;"],
   [
     "merges in the order given",
-    'import { Runs } from "./runs.ts";',
-    "class Runs<T> { #all: T[] = []; add(page: T[]) { this.#all.push(...page); } next() { return this.#all.shift(); } }",
+    'import { byRevision } from "./by-revision.ts";',
+    "function* byRevision<T>(pages: readonly (readonly T[])[]): Generator<undefined, T[]> { return pages.flat(); }",
   ],
   [
     "may be read in the midst of a merge",
@@ -87,15 +87,15 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
   ],
   [
     "may be read in the midst of its first merge",
-    "const { size } = byKey;",
-    "const { size } = byKey;\n    this.#merging = false;",
+    "const slots = yield* byRevision(moving, stepSize);",
+    "const slots = yield* byRevision(moving, stepSize);\n    this.#merging = false;",
   ],
   [
     "leaves cursors where they stood before its first state",
     "    this.sweeps++;\n    this.#work = 0;\n    this.#endMerge",
     "    this.#work = 0;\n    this.#endMerge",
   ],
-  ["takes an equal revision for an equal key", " && entry.isLike({ packed, createRevision })", ""],
+  ["takes an equal revision for an equal key", " && entry.isLike(one)", ""],
   [
     "hands what it handed before",
     "if (entry.live) return entry.changed > (told ?? this.#drained);",
@@ -154,20 +154,23 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
     "if (this.#mark !== undefined) this.#log.unmark(this.#mark);\n    this.#mark = undefined;",
     "",
   ],
-  ["reads on after it closed", "if (this.#closed) return undefined;", ""],
-  [
-    "loses its place in a sweep",
-    "if (this.#sweeps === this.#log.sweeps) return this.#index;",
-    "if (true) return this.#index;",
-  ],
+  ["reads on after it closed", "if (this.#closed) return undefined;\n    // Who", "// Who"],
+  ["loses its place in a sweep", "if (this.#sweeps !== this.#log.sweeps) {", "if (false) {"],
   [
     "skips one when it finds its place",
-    "return countUpTo(this.#log.seqs, this.#at);",
-    "return countUpTo(this.#log.seqs, this.#at + 1);",
+    "this.#index = countUpTo(this.#log.seqs, this.#at);",
+    "this.#index = countUpTo(this.#log.seqs, this.#at + 1);",
   ],
-  ["shows what is not owed", "if (entry.seq === this.#looked && this.#isNews(entry)) show(entry);", "show(entry);"],
-  ["shows one less", "if (most-- === 0) return true;", "if (--most === 0) return false;"],
-  ["looks where it has looked", "Math.max(this.#looked, this.#at)", "this.#at"],
+  ["shows what is not owed", "if (entry.seq === seq && this.#isNews(entry)) show(entry);", "show(entry);"],
+  [
+    "shows one less",
+    "const end = Math.min(i + most, slots.length);",
+    "const end = Math.min(i + most, slots.length - 1);",
+  ],
+  ["shows again what it has shown", "after > this.#at ? countUpTo(seqs, after)", "after > this.#at ? this.#start()"],
+  ["does not take what was looked at", "if (!this.#closed) this.#endPass();", ""],
+  ["says that there is less than there is", "this.#log.slots.length - this.#start();", "this.#log.marks.size;"],
+  ["is the same to who looks, though a key was dropped", "this.#forgotten++;", ""],
   ["never sweeps", "if (this.#work > 16 + toGoThrough / 2) this.#sweep();", ""],
   ["sweeps away what follows a blank", "kept++;", "kept = i + 1;"],
   ["does not count blanks", "    this.#append(entry);\n    this.#work++;", "    this.#append(entry);"],
@@ -181,7 +184,7 @@ const range = new URL("../../src/range/", import.meta.url);
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "conflating-log-"));
   source = await readFile(new URL("conflating-log.ts", range), "utf8");
-  for (const file of ["ascending.ts", "marks.ts", "packed.ts", "runs.ts"])
+  for (const file of ["ascending.ts", "marks.ts", "packed.ts", "by-revision.ts"])
     await copyFile(new URL(file, range), join(directory, file));
 });
 

@@ -12,7 +12,7 @@ import {
   type RangeResult,
   type WatchMessage,
 } from "../../src/etcd/proto/hot-decoders.ts";
-import { pack } from "../../src/range/packed.ts";
+import { pack, type Packed } from "../../src/range/packed.ts";
 import * as generated from "../support/generated/etcd.ts";
 import { seed } from "../support/seed.ts";
 
@@ -91,17 +91,38 @@ const unknownFields = fc
     return writer.finish();
   });
 
-/** What a page says of a range. */
-function pageOf({ kvs, ...rest }: RangeResult): Page {
+/** What a page tells of a key. */
+interface PageKey extends Pick<KeyRecord, "key" | "rawKey" | "createRevision"> {
+  readonly packed: Packed;
+  readonly revision: number;
+}
+
+/** Reads a page whose keys are all that is told of them. */
+function readPage(bytes: Uint8Array): Page<PageKey> {
+  return decodePage(bytes, (key, rawKey, packed, revision, createRevision) => ({
+    key,
+    rawKey,
+    packed,
+    revision,
+    createRevision,
+  }));
+}
+
+/** What a page of so many bytes says of a range. */
+function pageOf({ header, kvs, more }: RangeResult, bytes: number): Page<PageKey> {
+  const last = kvs.at(-1);
   return {
-    ...rest,
-    kvs: kvs.map(({ key, rawKey, createRevision, modRevision, value }) => ({
+    header,
+    keys: kvs.map(({ key, rawKey, createRevision, modRevision, value }) => ({
       key,
       rawKey,
+      packed: pack(value),
+      revision: modRevision,
       createRevision,
-      modRevision,
-      value: pack(value),
     })),
+    lastKey: last === undefined ? new Uint8Array(0) : (last.rawKey ?? utf8(last.key)),
+    more,
+    bytes,
   };
 }
 
@@ -111,7 +132,7 @@ describe(`hot decoders (seed ${seed})`, () => {
       fc.property(rangeResponse, (message) => {
         const encoded = generated.RangeResponse.encode(message).finish();
         deepStrictEqual(decodeRange(encoded), rangeOf(message));
-        deepStrictEqual(decodePage(encoded), pageOf(rangeOf(message)));
+        deepStrictEqual(readPage(encoded), pageOf(rangeOf(message), encoded.length));
         deepStrictEqual(rangeOf(generated.RangeResponse.decode(encoded)), rangeOf(message));
       }),
       runs,
@@ -184,7 +205,7 @@ describe(`hot decoders (seed ${seed})`, () => {
         const kvs = message.events.map(({ kv }) => kv);
         const expected = rangeOf({ header: message.header, kvs, more: false, count: 0 });
         deepStrictEqual(decodeRange(range), expected);
-        deepStrictEqual(decodePage(range), pageOf(expected));
+        deepStrictEqual(readPage(range), pageOf(expected, range.length));
       }),
       runs,
     );
@@ -201,8 +222,8 @@ describe(`hot decoders (seed ${seed})`, () => {
           ],
           [
             generated.RangeResponse.encode(range).finish(),
-            decodePage,
-            (cut: Uint8Array) => pageOf(rangeOf(generated.RangeResponse.decode(cut))),
+            readPage,
+            (cut: Uint8Array) => pageOf(rangeOf(generated.RangeResponse.decode(cut)), cut.length),
           ],
           [
             generated.WatchResponse.encode(watch).finish(),
@@ -231,7 +252,7 @@ describe(`hot decoders (seed ${seed})`, () => {
         (message, flips) => {
           const encoded = generated.RangeResponse.encode(message).finish();
           for (const [at, byte] of flips) if (encoded.length > 0) encoded[at % encoded.length] = byte;
-          for (const decode of [decodeRange, decodePage, decodeWatch]) {
+          for (const decode of [decodeRange, readPage, decodeWatch]) {
             const result = attempt(() => decode(encoded));
             if (result instanceof Error) expect(result).toBeInstanceOf(RangeError);
           }
@@ -265,7 +286,7 @@ describe(`hot decoders (seed ${seed})`, () => {
     ["8 bytes that are cut short", [97, 0, 0, 0]],
   ])("refuse %s", (_, encoded) => {
     expect(() => decodeRange(Uint8Array.from(encoded))).toThrow(RangeError);
-    expect(() => decodePage(Uint8Array.from(encoded))).toThrow(RangeError);
+    expect(() => readPage(Uint8Array.from(encoded))).toThrow(RangeError);
   });
 
   test("refuse an event of an unknown type", () => {
@@ -278,10 +299,10 @@ describe(`hot decoders (seed ${seed})`, () => {
       fc.property(rangeResponse, (message) => {
         const encoded = Buffer.from(generated.RangeResponse.encode(message).finish());
         const { kvs } = decodeRange(encoded);
-        const page = decodePage(encoded);
+        const page = readPage(encoded);
         encoded.fill(0);
         deepStrictEqual(
-          page.kvs.map(({ value }) => value),
+          page.keys.map(({ packed }) => packed),
           message.kvs.map(({ value }) => pack(value)),
         );
         for (const [index, kv] of kvs.entries()) {

@@ -11,10 +11,10 @@
  *
  * - 64-bit numbers are put together from two halves, without a BigInt: 500 ns less.
  * - Small values share a copy, see `Reader.copy`: 230 ns and 250 bytes of memory less a value.
- * - Text is had from a Buffer: 50 ns less a key than from a TextDecoder. Looking for ASCII first pays only below 12
- *   bytes.
+ * - Text is had from a Buffer, without `toString`: 150 ns less each than from a TextDecoder. Looking for ASCII first
+ *   pays only below 12 bytes.
  */
-import { mostAsText, type Packed } from "../../range/packed.ts";
+import { isAscii, mostAsText, Octets, type Packed } from "../../range/packed.ts";
 import type { ResponseHeader } from "./generated/etcd.ts";
 
 /** A key with its value, as the store holds it. */
@@ -52,15 +52,29 @@ export interface RangeResult {
   count: number;
 }
 
-/** What a page of a listing tells of a key: no more than is kept, as there may be millions. */
-export interface PageRecord extends Pick<KeyRecord, "key" | "rawKey" | "createRevision" | "modRevision"> {
-  /** Never part of the response it came in. Small values come packed: `pack` makes the same of all. */
-  value: Packed;
-}
+/**
+ * Makes of a key of a page what is kept of it. There may be millions, so there is nothing in between.
+ *
+ * `key` and `rawKey` are as in {@link KeyRecord}; `packed` is what `pack` makes of the value.
+ */
+export type MakeKey<out T> = (
+  key: string,
+  rawKey: Uint8Array | undefined,
+  packed: Packed,
+  revision: number,
+  createRevision: number,
+) => T;
 
 /** The answer to a range read, as a page of a listing. */
-export interface Page extends Omit<RangeResult, "kvs"> {
-  kvs: PageRecord[];
+export interface Page<out T> {
+  header: ResponseHeader;
+  keys: T[];
+  /** The last of the keys, as bytes; empty where there is none. */
+  lastKey: Uint8Array;
+  /** Whether the range holds more keys than the request's limit. */
+  more: boolean;
+  /** How many bytes the answer has. */
+  bytes: number;
 }
 
 /** One message of a watch stream. */
@@ -131,35 +145,58 @@ export function splitReads(bytes: Uint8Array): { header: ResponseHeader; reads: 
 }
 
 /** Reads a `RangeResponse` as a page. @throws `RangeError` where `bytes` is not one. */
-export function decodePage(bytes: Uint8Array): Page {
+export function decodePage<T>(bytes: Uint8Array, make: MakeKey<T>): Page<T> {
   const reader = new Reader(bytes);
-  const page: Page = { header: noHeader(), kvs: [], more: false, count: 0 };
+  const page: Page<T> = { header: noHeader(), keys: [], lastKey: nothing, more: false, bytes: bytes.length };
   const { end } = reader;
+  let last = end;
   while (reader.position < end) {
     const tag = reader.tag();
-    if (tag === 18) page.kvs.push(readPageRecord(reader));
-    else if (tag === 10) readHeader(reader, page.header);
+    if (tag === 18) {
+      last = reader.position;
+      page.keys.push(readPageKey(reader, make));
+    } else if (tag === 10) readHeader(reader, page.header);
     else if (tag === 24) page.more = reader.bool();
-    else if (tag === 32) page.count = reader.signed();
     else reader.skip(tag);
   }
   reader.close(end);
+  if (last < end) page.lastKey = readKeyBytes(reader, last);
   return page;
 }
 
-function readPageRecord(reader: Reader): PageRecord {
-  const record: PageRecord = { key: "", rawKey: undefined, value: "", createRevision: 0, modRevision: 0 };
+/** The one object that stands for the key of the record that is being read. */
+const name: Pick<KeyRecord, "key" | "rawKey"> = { key: "", rawKey: undefined };
+
+function readPageKey<T>(reader: Reader, make: MakeKey<T>): T {
+  name.key = "";
+  name.rawKey = undefined;
+  let packed: Packed = "";
+  let revision = 0;
+  let createRevision = 0;
   const end = reader.open();
   while (reader.position < end) {
     const tag = reader.tag();
-    if (tag === 10) readKey(reader, record);
-    else if (tag === 16) record.createRevision = reader.signed();
-    else if (tag === 24) record.modRevision = reader.signed();
-    else if (tag === 42) record.value = reader.packed();
+    if (tag === 10) readKey(reader, name);
+    else if (tag === 16) createRevision = reader.signed();
+    else if (tag === 24) revision = reader.signed();
+    else if (tag === 42) packed = reader.packed();
     else reader.skip(tag);
   }
   reader.close(end);
-  return record;
+  return make(name.key, name.rawKey, packed, revision, createRevision);
+}
+
+/** The key of the record at `position`, as bytes. */
+function readKeyBytes(reader: Reader, position: number): Uint8Array {
+  reader.position = position;
+  let key = nothing;
+  const end = reader.open();
+  while (reader.position < end) {
+    const tag = reader.tag();
+    if (tag === 10) key = reader.copy();
+    else reader.skip(tag);
+  }
+  return key;
 }
 
 /** Reads a `WatchResponse`. @throws `RangeError` where `bytes` is not one. */
@@ -253,6 +290,12 @@ function readKey(reader: Reader, record: Pick<KeyRecord, "key" | "rawKey">): voi
   record.rawKey = record.key.includes("\uFFFD") ? reader.unlessUtf8(start) : undefined;
 }
 
+/**
+ * What a Buffer's `toString` calls once it has looked at its arguments, which takes as long again. Node, Bun and Deno all
+ * have it, though not in their documentation.
+ */
+type Utf8Slice = Buffer & { utf8Slice(start: number, end: number): string };
+
 const nothing: Uint8Array = new Uint8Array(0);
 const strict: TextDecoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -267,7 +310,7 @@ class Reader {
   readonly end: number;
   readonly #bytes: Uint8Array;
   /** The same bytes: only a Buffer makes text without a view, and only of another does `slice` copy. */
-  readonly #buffer: Buffer;
+  readonly #buffer: Utf8Slice;
   /** What `#varint` read last, in two halves of 32 bits. */
   #low = 0;
   #high = 0;
@@ -278,7 +321,8 @@ class Reader {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#buffer = buffer as Utf8Slice;
     this.end = bytes.byteLength;
   }
 
@@ -340,7 +384,7 @@ class Reader {
 
   text(): string {
     const end = this.open();
-    const text = this.#buffer.toString("utf8", this.position, end);
+    const text = this.#buffer.utf8Slice(this.position, end);
     this.position = end;
     return text;
   }
@@ -378,13 +422,14 @@ class Reader {
     return this.#block.subarray(start - this.#blockStart, end - this.#blockStart);
   }
 
-  /** A run of bytes as `pack` gives it, in a fifth of the time. */
+  /** A run of bytes as `pack` gives it. */
   packed(): Packed {
     const end = this.open();
     const start = this.position;
     this.position = end;
     if (end - start > mostAsText) return this.#bytes.slice(start, end);
-    return this.#buffer.toString("latin1", start, end);
+    const text = this.#buffer.utf8Slice(start, end);
+    return isAscii(text, end - start) ? text : new Octets(this.#buffer.toString("latin1", start, end));
   }
 
   skip(tag: number): void {

@@ -5,11 +5,12 @@ import type { RangeRequest, ResponseHeader } from "../../../src/etcd/proto/gener
 import type { RangeResult, WatchEvent } from "../../../src/etcd/proto/hot-decoders.ts";
 import { KeyNames } from "../../../src/etcd/namespace.ts";
 import { type FeedContext, RangeFeed } from "../../../src/etcd/range-feed.ts";
-import { TransportError } from "../../../src/etcd/transport.ts";
+import { type Method, TransportError } from "../../../src/etcd/transport.ts";
 import type { WatchHandlers } from "../../../src/etcd/watch-stream.ts";
 import { text } from "../../../src/index.ts";
 import type { RangeWatcher } from "../../../src/keyspace.ts";
 import { watchRange } from "../../../src/range/watchers.ts";
+import { received } from "../../support/received.ts";
 
 const encoder = new TextEncoder();
 
@@ -67,10 +68,10 @@ export class ScriptedStore {
   readonly #requests: { readonly request: RangeRequest; readonly give: (result: RangeResult | Error) => void }[] = [];
 
   constructor({ authenticates = false }: { readonly authenticates?: boolean } = {}) {
-    const attempt = (_method: unknown, request: RangeRequest): Promise<RangeResult> =>
+    const attempt = <T>(method: Method<RangeRequest, T>, request: RangeRequest): Promise<T> =>
       new Promise((resolve, reject) => {
         const give = (result: RangeResult | Error): void =>
-          result instanceof Error ? reject(result) : resolve(result);
+          result instanceof Error ? reject(result) : resolve(received(method, result));
         this.#requests.push({ request, give });
       });
     const context = {

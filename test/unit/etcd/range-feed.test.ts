@@ -5,10 +5,11 @@ import { KeyNames } from "../../../src/etcd/namespace.ts";
 import type { RangeRequest } from "../../../src/etcd/proto/generated/etcd.ts";
 import type { RangeResult } from "../../../src/etcd/proto/hot-decoders.ts";
 import { type FeedContext, RangeFeed } from "../../../src/etcd/range-feed.ts";
-import { TransportError } from "../../../src/etcd/transport.ts";
+import { type Method, TransportError } from "../../../src/etcd/transport.ts";
 import type { WatchHandlers } from "../../../src/etcd/watch-stream.ts";
 import { text } from "../../../src/index.ts";
 import { watchRange } from "../../../src/range/watchers.ts";
+import { received } from "../../support/received.ts";
 
 const encoder = new TextEncoder();
 const header = (revision: number): RangeResult["header"] => ({ clusterId: "1", memberId: "1", raftTerm: 2, revision });
@@ -33,10 +34,10 @@ class Store {
   readonly feed: RangeFeed;
 
   constructor() {
-    const attempt = (_method: unknown, request: RangeRequest): Promise<RangeResult> =>
+    const attempt = <T>(method: Method<RangeRequest, T>, request: RangeRequest): Promise<T> =>
       new Promise((resolve, reject) => {
         const give = (result: RangeResult | Error): void =>
-          result instanceof Error ? reject(result) : resolve(result);
+          result instanceof Error ? reject(result) : resolve(received(method, result));
         this.requests.push({ request, give });
       });
     const context = {

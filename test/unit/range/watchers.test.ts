@@ -96,7 +96,7 @@ test("nothing is delivered in the midst of a merge", async () => {
   using singles = watchRange(feed, text.decode, undefined);
   await singles.get();
   const merge = log.beginMerge({ rewound: false, stepSize: 1 });
-  merge.add([1, 2, 3].map((i) => ({ key: `k${i}`, packed: "merged", revision: keys + i, createRevision: i })));
+  merge.add([1, 2, 3].map((i) => ConflatingLog.listed(`k${i}`, "merged", keys + i, i)));
   const steps = merge.commit(keys + 9);
   steps.next();
   const told: string[] = [];

@@ -224,6 +224,16 @@ interface Staged {
   readonly stepSize: number;
 }
 
+/**
+ * A change with which a pass came to its end: all that is owed, by this version of the log, to who had drained at `from`.
+ * Of ten thousand watchers that wait for an update all but the first are given it without looking for it.
+ */
+interface Final {
+  readonly from: number;
+  readonly version: number;
+  readonly entry: Entry;
+}
+
 /** A range of keys as a store holds it, in the order of its changes. Made empty; a `merge` gives the first state. */
 export class ConflatingLog {
   /** All entries there are. */
@@ -246,7 +256,13 @@ export class ConflatingLog {
    */
   told: { readonly of: LogEntry; readonly change: unknown } | undefined;
 
+  /** Who makes a batch of very many changes before it is delivered. */
+  making: object | undefined;
+
   // What follows is shared with the cursors, and not for anybody else.
+
+  /** The change that a cursor was given last with which its pass came to its end. @internal */
+  final: Final | undefined;
 
   /** The number of the newest slot there ever was. @internal */
   head = 0;
@@ -350,7 +366,7 @@ export class ConflatingLog {
   /** All changes up to `revision` were made: the state is whole, and cursors may read. */
   settle(revision: number): void {
     this.#revision = revision;
-    this.told = undefined;
+    this.told = this.final = undefined;
     this.tidy();
   }
 
@@ -612,6 +628,12 @@ export class Cursor {
     if (this.#closed) return undefined;
     // Who waits asks before and after each wake, mostly in vain.
     if (this.#drained === this.#log.head) return undefined;
+    const { final, version } = this.#log;
+    if (final?.from === this.#drained && final.version === version && this.#handed === undefined) {
+      this.#drain();
+      return final.entry;
+    }
+    const from = this.#handed === undefined ? this.#drained : -1;
     const entry = this.#seek();
     if (entry !== undefined) {
       this.#at = entry.seq;
@@ -621,6 +643,7 @@ export class Cursor {
         this.#note(entry);
         return entry;
       }
+      this.#log.final = { from, version, entry };
     }
     this.#endPass();
     return entry;
@@ -733,15 +756,21 @@ export class Cursor {
 
   /** It knows all there is now. */
   #endPass(): void {
-    const log = this.#log;
     this.#unpinAll();
-    this.#at = log.head;
-    if (this.#drained !== log.head) {
-      this.#drained = log.head;
+    this.#drain();
+    this.#log.tidy();
+  }
+
+  /** It has nothing in its list, and stands where it knows all there is. */
+  #drain(): void {
+    const log = this.#log;
+    const { head } = log;
+    this.#at = head;
+    if (this.#drained !== head) {
+      this.#drained = head;
       if (this.#mark !== undefined) log.unmark(this.#mark);
-      this.#mark = log.marks.enter(log.head);
+      this.#mark = log.marks.enter(head);
     }
-    log.tidy();
     this.#index = log.slots.length;
     this.#sweeps = log.sweeps;
   }

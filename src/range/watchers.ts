@@ -192,8 +192,10 @@ const changesAtOnce = 4096;
 class Looking {
   readonly #feed: Feed;
   readonly #cursor: Cursor;
-  /** Has the watcher ask again. */
+  /** Has the watcher ask again, if it still waits. */
   readonly #again: () => void;
+  /** Told where it did not. */
+  readonly #givenUp: () => void;
   /** The head of the log when this began. What comes meanwhile is not looked at, or there might be no end of it. */
   #head: number | undefined;
   /** The slot it has come to. */
@@ -201,10 +203,11 @@ class Looking {
   /** Whether it goes on when the loop has turned. */
   #turning = false;
 
-  constructor(feed: Feed, cursor: Cursor, again: () => void) {
+  constructor(feed: Feed, cursor: Cursor, again: () => void, givenUp: () => void = () => {}) {
     this.#feed = feed;
     this.#cursor = cursor;
     this.#again = again;
+    this.#givenUp = givenUp;
   }
 
   /** Whether it has begun. */
@@ -229,18 +232,25 @@ class Looking {
     macrotask(() => {
       this.#turning = false;
       this.#again();
+      if (!this.#turning) this.#givenUp();
     });
     return false;
   }
 }
 
-/** Takes batches from the cursor of a watcher. */
+/**
+ * Takes batches from the cursor of a watcher.
+ *
+ * A batch is made while its values are decoded, unless the log changes meanwhile: all is gone through once, and some at each
+ * turn of the event loop. Of those that take more than one turn only one of a log is, as thousands that join at once would
+ * have as many of them half made.
+ */
 class Batching<T> {
   readonly #feed: Feed;
   readonly #cursor: Cursor;
   readonly #decode: Decode<T>;
   readonly #looking: Looking;
-  /** The batch as far as it was looked at, and room for the rest; undefined once it is another, as the log has changed. */
+  /** The batch as far as it was looked at, and room for the rest; undefined where it is not made yet. */
   #changes: Change<T>[] | undefined;
   /** How many changes there are in it. */
   #count = 0;
@@ -251,25 +261,21 @@ class Batching<T> {
     this.#feed = feed;
     this.#cursor = cursor;
     this.#decode = decode;
-    this.#looking = new Looking(feed, cursor, again);
+    this.#looking = new Looking(feed, cursor, again, () => this.begin());
   }
 
-  /** Another batch is asked for. */
+  /** Another batch is asked for, or none any more. */
   begin(): void {
     this.#looking.reset();
     this.#changes = undefined;
+    if (this.#feed.log.making === this) this.#feed.log.making = undefined;
   }
 
   /** The batch, `NOTHING`, or `UNKNOWN` until it is made. */
   take(): Batch<T> | typeof NOTHING | typeof UNKNOWN {
     const { log } = this.#feed;
-    if (!this.#looking.begun) {
-      this.#changes = [];
-      // An array of a million that grows leaves two of the kind behind; one of a few has room for seventeen so.
-      if (this.#cursor.most > changesAtOnce) this.#changes.length = this.#cursor.most;
-      this.#count = 0;
-      this.#version = log.version;
-    } else if (this.#version !== log.version) this.#changes = undefined;
+    if (!this.#looking.begun) this.#make();
+    else if (this.#version !== log.version) this.#changes = undefined;
     const looked = this.#looking.goOn((entry) => {
       if (this.#changes !== undefined) this.#changes[this.#count++] = changeOf(entry, this.#decode);
       else if (entry.live) decoded(entry, this.#decode);
@@ -283,6 +289,20 @@ class Batching<T> {
     this.begin();
     if (type === "update" && changes.length === 0) return NOTHING;
     return { type, revision: log.revision, changes };
+  }
+
+  #make(): void {
+    const { log } = this.#feed;
+    const { most } = this.#cursor;
+    if (most > changesAtOnce) {
+      if (log.making !== undefined) return;
+      log.making = this;
+    }
+    this.#changes = [];
+    // An array of a million that grows leaves two of the kind behind; one of a few would have room for seventeen.
+    if (most > changesAtOnce) this.#changes.length = most;
+    this.#count = 0;
+    this.#version = log.version;
   }
 
   /** All changes there are, none of which has to be decoded but what has come meanwhile. */

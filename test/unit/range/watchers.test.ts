@@ -79,6 +79,32 @@ describe("a batch of thousands of values", () => {
     expect((await watcher.getBatch()).changes).toHaveLength(keys - 1);
   });
 
+  test("is made by one at a time of those that join at once, and by another when that gives up", async () => {
+    const feed = filledFeed();
+    const { log } = feed;
+    using impatient = watchRange(feed, text.decode, undefined);
+    using closing = watchRange(feed, text.decode, undefined);
+    using staying = watchRange(feed, text.decode, undefined);
+    const stop = new AbortController();
+    const aborted = rejection(impatient.getBatch({ signal: stop.signal }));
+    const { making } = log;
+    expect(making).toBeDefined();
+    const batch = staying.getBatch();
+    expect(log.making).toBe(making);
+    stop.abort();
+    await aborted;
+    await batch;
+    expect(log.making).toBeUndefined();
+    const closed = rejection(closing.getBatch());
+    expect(log.making).toBeDefined();
+    closing.close();
+    await closed;
+    await macrotask();
+    expect(log.making).toBeUndefined();
+    // Nothing was taken by who gave up.
+    expect((await impatient.getBatch()).changes).toEqual((await batch).changes);
+  });
+
   test("is given up with the watcher", async () => {
     const watcher = watchRange(filledFeed(), text.decode, undefined);
     const closed = rejection(watcher.getBatch());

@@ -45,7 +45,7 @@ export class WaitList extends List {
   wake(): void {
     for (let left = this.size; left && this.size; left--) {
       if (!admit()) return delay(this);
-      (this.after as PullWatcher<unknown>).wake();
+      (this.after as PullWatcher<unknown>).wake(this);
     }
   }
 }
@@ -140,7 +140,7 @@ export abstract class PullWatcher<out T> implements Watcher<T>, Link {
   get<S extends T>(options: GetOptions<T> & { filter: (value: T) => value is S }): Promise<S>;
   get(options?: GetOptions<T>): Promise<T>;
   get(options?: GetOptions<T>): Promise<unknown> {
-    checkGetOptions(options);
+    if (options !== undefined) checkGetOptions(options);
     return this.ask(false, options as AskOptions | undefined);
   }
 
@@ -187,10 +187,10 @@ export abstract class PullWatcher<out T> implements Watcher<T>, Link {
     return this;
   }
 
-  /** Called by the list: there may be an answer now. */
-  wake(): void {
-    this.unlink();
-    if (!this.attempt()) this.waiting.add(this);
+  /** There may be an answer now. It waits in `list`. */
+  wake(list: WaitList): void {
+    list.remove(this);
+    if (!this.attempt()) list.add(this);
   }
 
   protected unlink(): void {
@@ -199,7 +199,7 @@ export abstract class PullWatcher<out T> implements Watcher<T>, Link {
 
   /** The pending get may have its answer now. While its filter runs `attempt` sees to that by itself. */
   protected retry(): void {
-    if (this.after) this.wake();
+    if (this.after) this.wake(this.waiting);
   }
 
   /** The one way to a value, of `get()`, `getBatch()` and iterators. */
@@ -291,7 +291,8 @@ export abstract class PullWatcher<out T> implements Watcher<T>, Link {
   private settled(): (value: unknown) => void {
     const settle = this.settle!;
     this.settle = this.promise = null;
-    this.request.reset();
+    const { request } = this;
+    if (request !== plain && request !== looping) request.reset();
     return settle;
   }
 

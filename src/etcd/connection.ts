@@ -14,6 +14,7 @@ import { isIP, isIPv6, type Socket } from "node:net";
 import { checkServerIdentity, connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
 import {
   ChannelCredentials,
+  type ChannelInterface,
   type ChannelOptions,
   Client,
   connectivityState,
@@ -51,6 +52,7 @@ export class Lane {
  */
 export class Connection {
   readonly client: Client;
+  readonly channel: ChannelInterface;
   /** What the peer of a call is called while the call has no connection. */
   readonly target: string;
   retired = false;
@@ -66,7 +68,8 @@ export class Connection {
 
   constructor(client: Client, socket: AbortController, connectTimeoutMs: number) {
     this.client = client;
-    this.target = client.getChannel().getTarget();
+    this.channel = client.getChannel();
+    this.target = this.channel.getTarget();
     this.#socket = socket;
     this.#connectTimeoutMs = connectTimeoutMs;
     this.#await(connectivityState.IDLE);
@@ -90,8 +93,8 @@ export class Connection {
   }
 
   #await(state: connectivityState): void {
-    this.client.getChannel().watchConnectivityState(state, Infinity, () => {
-      if (!this.#destroyed) this.#changed(this.client.getChannel().getConnectivityState(false));
+    this.channel.watchConnectivityState(state, Infinity, () => {
+      if (!this.#destroyed) this.#changed(this.channel.getConnectivityState(false));
     });
   }
 

@@ -161,6 +161,12 @@ class GrpcTransport implements Transport {
   readonly #streams: Lane;
   readonly #calls: Lane;
   readonly #bulk: Lane;
+  /** What went with the last call. */
+  #metadata: { readonly token: string | undefined; readonly requireLeader: boolean; readonly metadata: Metadata } = {
+    token: undefined,
+    requireLeader: false,
+    metadata: new Metadata(),
+  };
   /** Everything that has not ended. */
   readonly #open = new Set<OpenCall>();
   #closed = false;
@@ -183,38 +189,41 @@ class GrpcTransport implements Transport {
     if (this.#closed) return Promise.reject(this.#afterClose());
     return new Promise((resolve, reject) => {
       const bytes = asBuffer(method.encode(request));
-      const metadata = metadataOf(options);
       const connection = (method.bulk === true ? this.#bulk : this.#calls).connection();
-      let entry: AbortEntry | undefined;
+      const deadline = deadlineMs === undefined ? Infinity : Date.now() + deadlineMs;
+      // Not by `makeUnaryRequest`, which takes a stack trace of each call, and has it go through interceptors that there
+      // are none of: 20 us less of 150, of a call that is one of many.
+      const call = connection.channel.createCall(method.path, deadline, null, null, null);
       connection.enter();
-      const call = connection.client.makeUnaryRequest(
-        method.path,
-        same,
-        same,
-        bytes,
-        metadata,
-        deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs },
-        (error, answer) => {
-          this.#open.delete(call);
-          entry?.unlink();
-          connection.leave();
-          if (error !== null) return reject(this.#errorOf(error, connection, call.getPeer()));
-          try {
-            resolve(method.decode(answer as Buffer));
-          } catch (cause) {
-            reject(
-              new TransportError(this.#endpoint.url, statusCodes.INTERNAL, "the answer could not be decoded", true, {
-                cause,
-              }),
-            );
-          }
-        },
-      );
-      this.#open.add(call);
+      const open = { cancel: () => call.cancelWithStatus(statusCodes.CANCELLED, cancelled) };
+      this.#open.add(open);
+      let entry: AbortEntry | undefined;
+      let answer: Buffer | undefined;
+      const ended = (status: StatusObject): void => {
+        this.#open.delete(open);
+        entry?.unlink();
+        connection.leave();
+        if (status.code !== statusCodes.OK) return reject(this.#errorOf(status, connection, call.getPeer()));
+        try {
+          if (answer === undefined) throw new Error("there is none");
+          resolve(method.decode(answer));
+        } catch (cause) {
+          const details = "the answer could not be decoded";
+          reject(new TransportError(this.#endpoint.url, statusCodes.INTERNAL, details, true, { cause }));
+        }
+      };
+      call.start(this.#metadataOf(options), {
+        onReceiveMetadata: () => undefined,
+        onReceiveMessage: (message: Buffer) => (answer = message),
+        onReceiveStatus: ended,
+      });
+      call.startRead();
+      call.sendMessageWithContext({}, bytes);
+      call.halfClose();
       if (signal !== undefined) {
         entry = new AbortEntry((reason) => {
           reject(reason);
-          call.cancel();
+          open.cancel();
         }).await(signal);
       }
     });
@@ -232,7 +241,7 @@ class GrpcTransport implements Transport {
       });
       return { send: () => undefined, close: () => void (silent = true) };
     }
-    const metadata = metadataOf(options);
+    const metadata = this.#metadataOf(options);
     const connection = this.#streams.connection();
     connection.enter();
     const call = connection.client.makeBidiStreamRequest(method.path, same, same, metadata);
@@ -279,6 +288,17 @@ class GrpcTransport implements Transport {
     this.#bulk.close();
   }
 
+  /** What goes with a call. grpc-js makes a copy of it for each. */
+  #metadataOf({ token, requireLeader = true }: CallOptions): Metadata {
+    const last = this.#metadata;
+    if (last.token === token && last.requireLeader === requireLeader) return last.metadata;
+    const metadata = new Metadata();
+    if (requireLeader) metadata.set("hasleader", "true");
+    if (token !== undefined) metadata.set("token", token);
+    this.#metadata = { token, requireLeader, metadata };
+    return metadata;
+  }
+
   #afterClose(): TransportError {
     return new TransportError(this.#endpoint.url, statusCodes.CANCELLED, "the transport was closed", false);
   }
@@ -301,17 +321,13 @@ class GrpcTransport implements Transport {
   }
 }
 
-function metadataOf({ token, requireLeader = true }: CallOptions): Metadata {
-  const metadata = new Metadata();
-  if (requireLeader) metadata.set("hasleader", "true");
-  if (token !== undefined) metadata.set("token", token);
-  return metadata;
-}
-
 /** The same bytes: copied only where grpc-js needs them to be a Buffer and copies itself. */
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
+
+/** As grpc-js says it. */
+const cancelled = "Cancelled on client";
 
 function same(bytes: Buffer): Buffer {
   return bytes;

@@ -208,8 +208,8 @@ export const mutations = [
   {
     name: "an answer may take for ever",
     file: "src/etcd/transport.ts",
-    find: "deadlineMs === undefined ? {} :",
-    replace: "deadlineMs !== undefined ? {} :",
+    find: "deadlineMs === undefined ? Infinity :",
+    replace: "deadlineMs === undefined || deadlineMs > 0 ? Infinity :",
     caughtBy: { files: [silence], tests: "fails it at its deadline" },
   },
   {

@@ -29,6 +29,8 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
   /** The read that the first delivery has to have seen; 0 once there was one. */
   #needs: number;
   #detached = false;
+  /** Makes the batch that is waited for, where that has very many changes. */
+  #making: Making<unknown> | undefined;
 
   /** Where it need not be `fresh`, it asks nothing of the store. */
   constructor(feed: Feed, fresh = true) {
@@ -67,6 +69,23 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
     return this.#detached && (value === UNKNOWN || value === NOTHING) ? ENDED : value;
   }
 
+  /** Takes all changes, as a batch. */
+  protected takeBatch<B>(decode: Decode<B>): unknown {
+    if (this.#making === undefined) {
+      if (this.cursor.most <= changesAtOnce) return batchOf(this.feed, this.cursor, decode);
+      this.#making = new Making(this.feed, this.cursor, decode, () => this.retry());
+    }
+    const batch = this.#making.take();
+    if (batch !== UNKNOWN) this.#making = undefined;
+    return batch;
+  }
+
+  /** Another batch is asked for, or none any more. */
+  protected beginBatch(): void {
+    this.#making?.end();
+    this.#making = undefined;
+  }
+
   protected get pending(): boolean {
     return this.settle !== null;
   }
@@ -74,6 +93,7 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
   protected override detach(): void {
     if (this.#detached) return;
     this.#detached = true;
+    this.beginBatch();
     this.cursor.close();
     this.feed.released();
   }
@@ -190,41 +210,28 @@ const changesAtOnce = 4096;
 
 /** Looks through what a cursor is owed, some at each turn of the event loop: to decode a million values takes seconds. */
 class Looking {
-  readonly #feed: Feed;
   readonly #cursor: Cursor;
   /** Has the watcher ask again, if it still waits. */
   readonly #again: () => void;
   /** Told where it did not. */
   readonly #givenUp: () => void;
   /** The head of the log when this began. What comes meanwhile is not looked at, or there might be no end of it. */
-  #head: number | undefined;
+  readonly #head: number;
   /** The slot it has come to. */
   #looked = 0;
   /** Whether it goes on when the loop has turned. */
   #turning = false;
 
   constructor(feed: Feed, cursor: Cursor, again: () => void, givenUp: () => void = () => {}) {
-    this.#feed = feed;
+    this.#head = feed.log.head;
     this.#cursor = cursor;
     this.#again = again;
     this.#givenUp = givenUp;
   }
 
-  /** Whether it has begun. */
-  get begun(): boolean {
-    return this.#head !== undefined;
-  }
-
-  /** Begins anew when it is asked to go on. */
-  reset(): void {
-    this.#head = undefined;
-    this.#looked = 0;
-  }
-
   /** Shows some of the changes, and tells whether these were the last. If not, the watcher will ask again. */
   goOn(show: (entry: LogEntry) => void): boolean {
     if (this.#turning) return false;
-    this.#head ??= this.#feed.log.head;
     const looked = this.#cursor.look(this.#looked, this.#head, changesAtOnce, show);
     if (looked === undefined) return true;
     this.#looked = looked;
@@ -238,86 +245,72 @@ class Looking {
   }
 }
 
+/** All changes there are, as a batch; `NOTHING` where there are none. */
+function batchOf<T>(feed: Feed, cursor: Cursor, decode: Decode<T>): Batch<T> | typeof NOTHING {
+  const type = cursor.pristine ? "snapshot" : "update";
+  const entries = cursor.batch();
+  if (type === "update" && entries.length === 0) return NOTHING;
+  // In place: there may be a million.
+  const changes = entries as unknown as Change<T>[];
+  for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, decode);
+  return { type, revision: feed.log.revision, changes };
+}
+
 /**
- * Takes batches from the cursor of a watcher.
+ * Makes one batch of very many changes, some at each turn of the event loop: while their values are decoded, and unless the
+ * log changes meanwhile. Then what was made is void, though not what was decoded.
  *
- * A batch is made while its values are decoded, unless the log changes meanwhile: all is gone through once, and some at each
- * turn of the event loop. Of those that take more than one turn only one of a log is, as thousands that join at once would
- * have as many of them half made.
+ * Only one of a log is made so at a time, as thousands that join at once would have as many of them half made; the others
+ * decode, which is done once for all, and make theirs when that is done.
  */
-class Batching<T> {
+class Making<T> {
   readonly #feed: Feed;
   readonly #cursor: Cursor;
   readonly #decode: Decode<T>;
   readonly #looking: Looking;
-  /** The batch as far as it was looked at, and room for the rest; undefined where it is not made yet. */
+  /** What was made so far, and room for the rest; undefined where it is void, or another one's turn. */
   #changes: Change<T>[] | undefined;
-  /** How many changes there are in it. */
   #count = 0;
   /** The version of the log that it is of. */
-  #version = 0;
+  readonly #version: number;
 
   constructor(feed: Feed, cursor: Cursor, decode: Decode<T>, again: () => void) {
+    const { log } = feed;
     this.#feed = feed;
     this.#cursor = cursor;
     this.#decode = decode;
-    this.#looking = new Looking(feed, cursor, again, () => this.begin());
+    this.#looking = new Looking(feed, cursor, again, () => this.end());
+    this.#version = log.version;
+    if (log.making !== undefined) return;
+    log.making = this;
+    this.#changes = [];
+    // An array of a million that grows leaves two of the kind behind.
+    this.#changes.length = cursor.most;
   }
 
-  /** Another batch is asked for, or none any more. */
-  begin(): void {
-    this.#looking.reset();
+  /** It is delivered, or nobody waits for it any more. */
+  end(): void {
     this.#changes = undefined;
     if (this.#feed.log.making === this) this.#feed.log.making = undefined;
   }
 
-  /** The batch, `NOTHING`, or `UNKNOWN` until it is made. */
+  /** The batch; `UNKNOWN` until it is made, and `NOTHING` where its own decoder has closed the watcher. */
   take(): Batch<T> | typeof NOTHING | typeof UNKNOWN {
     const { log } = this.#feed;
-    if (!this.#looking.begun) this.#make();
-    else if (this.#version !== log.version) this.#changes = undefined;
-    const looked = this.#looking.goOn((entry) => {
+    if (this.#version !== log.version) this.#changes = undefined;
+    const made = this.#looking.goOn((entry) => {
       if (this.#changes !== undefined) this.#changes[this.#count++] = changeOf(entry, this.#decode);
       else if (entry.live) decoded(entry, this.#decode);
     });
-    if (!looked) return UNKNOWN;
-    // By its own decoder, perhaps.
+    if (!made) return UNKNOWN;
+    const changes = this.#changes;
+    this.end();
     if (this.#cursor.closed) return NOTHING;
+    if (changes === undefined || this.#version !== log.version) return batchOf(this.#feed, this.#cursor, this.#decode);
     const type = this.#cursor.pristine ? "snapshot" : "update";
-    const changes = this.#take(log.version);
-    // A get that waits on looks at what it waits for.
-    this.begin();
-    if (type === "update" && changes.length === 0) return NOTHING;
+    changes.length = this.#count;
+    this.#cursor.skip();
     return { type, revision: log.revision, changes };
-  }
-
-  #make(): void {
-    const { log } = this.#feed;
-    const { most } = this.#cursor;
-    if (most > changesAtOnce) {
-      if (log.making !== undefined) return;
-      log.making = this;
-    }
-    this.#changes = [];
-    // An array of a million that grows leaves two of the kind behind; one of a few would have room for seventeen.
-    if (most > changesAtOnce) this.#changes.length = most;
-    this.#count = 0;
-    this.#version = log.version;
-  }
-
-  /** All changes there are, none of which has to be decoded but what has come meanwhile. */
-  #take(version: number): Change<T>[] {
-    const made = this.#changes;
-    if (made !== undefined && this.#version === version) {
-      made.length = this.#count;
-      this.#cursor.skip();
-      return made;
-    }
-    const entries = this.#cursor.batch();
-    // In place: there may be a million.
-    const changes = entries as unknown as Change<T>[];
-    for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, this.#decode);
-    return changes;
   }
 }
 
@@ -326,12 +319,6 @@ const batchOptions: Known = { signal: "AbortSignal", backlogOnly: "boolean" };
 class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   /** Whether the pending get, or the one that is about to be, is for a batch. */
   #wantsBatch = false;
-  readonly #batching: Batching<T>;
-
-  constructor(feed: Feed, decode: Decode<T>) {
-    super(feed, decode);
-    this.#batching = new Batching(feed, this.cursor, decode, () => this.retry());
-  }
 
   getBatch(options?: GetBatchOptions): Promise<Batch<T>> {
     checkOptions(options, batchOptions, "getBatch()");
@@ -349,7 +336,7 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   #askBatch(iterating: boolean, options?: AskOptions): Promise<unknown> {
     if (!this.pending) {
       this.#wantsBatch = true;
-      this.#batching.begin();
+      this.beginBatch();
     }
     return super.ask(iterating, options);
   }
@@ -360,28 +347,28 @@ class BatchWatcher<T> extends UpdateWatcher<T> implements RangeWatcher<T> {
   }
 
   protected override take(): unknown {
-    return this.#wantsBatch ? this.#batching.take() : super.take();
+    return this.#wantsBatch ? this.takeBatch(this.decode) : super.take();
   }
 }
 
 /** Gives batches and nothing else. */
 class WholeWatcher<T> extends LogWatcher<Batch<T>> {
-  readonly #batching: Batching<T>;
+  readonly #decode: Decode<T>;
   readonly #closed: (watcher: Watcher<Batch<T>>) => void;
 
   constructor(feed: Feed, decode: Decode<T>, onClose: (watcher: Watcher<Batch<T>>) => void) {
     super(feed);
-    this.#batching = new Batching(feed, this.cursor, decode, () => this.retry());
+    this.#decode = decode;
     this.#closed = onClose;
   }
 
   protected override ask(iterating: boolean, options?: AskOptions): Promise<unknown> {
-    if (!this.pending) this.#batching.begin();
+    if (!this.pending) this.beginBatch();
     return super.ask(iterating, options);
   }
 
   protected override take(): unknown {
-    return this.#batching.take();
+    return this.takeBatch(this.#decode);
   }
 
   protected override detach(): void {
@@ -393,15 +380,16 @@ class WholeWatcher<T> extends LogWatcher<Batch<T>> {
 /** Gives its cursor, once the log is fresh and decoded. */
 class ReadyWatcher<T> extends LogWatcher<Cursor> {
   readonly #decode: Decode<T>;
-  readonly #looking: Looking;
+  /** There since the log was fresh. */
+  #looking: Looking | undefined;
 
   constructor(feed: Feed, decode: Decode<T>) {
     super(feed);
     this.#decode = decode;
-    this.#looking = new Looking(feed, this.cursor, () => this.retry());
   }
 
   protected override take(): unknown {
+    this.#looking ??= new Looking(this.feed, this.cursor, () => this.retry());
     const decode = (entry: LogEntry): void => {
       if (entry.live) decoded(entry, this.#decode);
     };

@@ -92,7 +92,7 @@ export const contenders: Readonly<Record<string, Contender>> = {
   },
   async etcd3({ endpoint, revision, newest }) {
     const state = new State(newest);
-    const client = etcd3(endpoint);
+    const client = await etcd3(endpoint);
     return {
       async run() {
         const watcher = await client

@@ -46,7 +46,7 @@ export const contenders: Readonly<Record<string, Contender>> = {
   },
   async etcd3({ endpoint }) {
     let state = new Map<string, string>();
-    const client = etcd3(endpoint);
+    const client = await etcd3(endpoint);
     return {
       async run() {
         state = new Map(Object.entries(await client.getAll().prefix(prefix).strings()));

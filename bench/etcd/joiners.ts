@@ -97,7 +97,7 @@ export const contenders: Readonly<Record<string, Contender>> = {
     };
   },
   async etcd3({ endpoint, keys, joiners, whole }) {
-    const client = etcd3(endpoint);
+    const client = await etcd3(endpoint);
     await client.get(keyOf(prefix, 0)).string();
     const read = async (): Promise<[string, string][]> =>
       Object.entries(await client.getAll().prefix(prefix).strings());

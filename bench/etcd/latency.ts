@@ -88,7 +88,7 @@ export const contenders: Readonly<Record<string, Contender>> = {
   },
   async etcd3({ endpoint, puts }) {
     const slot = new Slot();
-    const watcher = await etcd3(endpoint).watch().key(key).create();
+    const watcher = await (await etcd3(endpoint)).watch().key(key).create();
     watcher.on("put", ({ value }) => slot.tell(value));
     return prepare(endpoint, Number(puts), slot.next);
   },

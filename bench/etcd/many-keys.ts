@@ -87,7 +87,7 @@ export const contenders: Readonly<Record<string, Contender>> = {
     };
   },
   async etcd3({ endpoint, keys }) {
-    const client = etcd3(endpoint);
+    const client = await etcd3(endpoint);
     let values = 0;
     let changes = 0;
     const expected = [...filled(prefix, { keys: Number(keys), bytes: 100 })];

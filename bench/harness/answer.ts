@@ -2,7 +2,7 @@
 
 /** How much is to be measured. */
 export interface Scale {
-  /** A minute and a half for nearly everything: enough to see whether something broke, not to tell tenths. */
+  /** A minute for everything: enough to see whether something broke, not to tell tenths. */
   readonly quick: boolean;
 }
 

@@ -1,10 +1,9 @@
-/** The process of one contender: the module that has it, its name and its job are the arguments. */
+/** The process of one contender: the file that has it, its name and its job are the arguments. */
 import { argv, cpuUsage, exit, memoryUsage } from "node:process";
-import { register } from "../../scripts/typescript.mjs";
+import { pathToFileURL } from "node:url";
 
-register();
-const [module, name, job] = argv.slice(2);
-const { contenders } = await import(module);
+const [file, name, job] = argv.slice(2);
+const { contenders } = await import(pathToFileURL(file));
 const begin = await memory();
 const prepared = await contenders[name](JSON.parse(job));
 process.once("message", () => void work());

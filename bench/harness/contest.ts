@@ -8,6 +8,7 @@ import { fork } from "node:child_process";
 import { deepStrictEqual } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { Case, Target } from "./answer.ts";
+import { compiled } from "./compiled.ts";
 
 /** What a contender is to work on: whatever its question says, in a form that can be sent to a process. */
 export type Job = { readonly endpoint: string } & Readonly<Record<string, string | number>>;
@@ -42,7 +43,8 @@ export interface Standby {
 
 /** Starts a process for a contender of `module`, and resolves when it is ready to begin. */
 export async function standby(module: string, contender: string, job: Job): Promise<Standby> {
-  const child = fork(fileURLToPath(new URL("contend.mjs", import.meta.url)), [module, contender, JSON.stringify(job)], {
+  const script = fileURLToPath(new URL("contend.mjs", import.meta.url));
+  const child = fork(script, [await compiled(module), contender, JSON.stringify(job)], {
     execArgv: ["--expose-gc", "--no-warnings"],
     serialization: "advanced",
   });

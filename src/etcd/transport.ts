@@ -189,6 +189,7 @@ class GrpcTransport implements Transport {
     if (this.#closed) return Promise.reject(this.#afterClose());
     return new Promise((resolve, reject) => {
       const bytes = asBuffer(method.encode(request));
+      const metadata = this.#metadataOf(options);
       const connection = (method.bulk === true ? this.#bulk : this.#calls).connection();
       const deadline = deadlineMs === undefined ? Infinity : Date.now() + deadlineMs;
       // Not by `makeUnaryRequest`, which takes a stack trace of each call, and has it go through interceptors that there
@@ -204,15 +205,16 @@ class GrpcTransport implements Transport {
         entry?.unlink();
         connection.leave();
         if (status.code !== statusCodes.OK) return reject(this.#errorOf(status, connection, call.getPeer()));
+        const nonsense = (details: string, options?: ErrorOptions): void =>
+          reject(new TransportError(this.#endpoint.url, statusCodes.INTERNAL, details, true, options));
+        if (answer === undefined) return nonsense("the server sent no answer");
         try {
-          if (answer === undefined) throw new Error("there is none");
           resolve(method.decode(answer));
         } catch (cause) {
-          const details = "the answer could not be decoded";
-          reject(new TransportError(this.#endpoint.url, statusCodes.INTERNAL, details, true, { cause }));
+          nonsense("the answer could not be decoded", { cause });
         }
       };
-      call.start(this.#metadataOf(options), {
+      call.start(metadata, {
         onReceiveMetadata: () => undefined,
         onReceiveMessage: (message: Buffer) => (answer = message),
         onReceiveStatus: ended,

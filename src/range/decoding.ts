@@ -45,7 +45,7 @@ export function decodeStored<T>(stored: StoredKey, decode: Decode<T>): Decoded<T
     checkValue(value);
     return { value };
   } catch (cause) {
-    return { error: notDecoded(stored, cause instanceof Error ? cause.message : String(cause), cause) };
+    return { error: notDecoded(stored, textOf(cause), cause) };
   }
 }
 
@@ -82,6 +82,15 @@ export function putOf<T>(stored: StoredKey, result: Decoded<T>): KeyUpdate<T> | 
     error: result.error,
     revision,
   };
+}
+
+/** What a decoder says that has thrown something, which may be anything. */
+function textOf(cause: unknown): string {
+  try {
+    return cause instanceof Error ? cause.message : String(cause);
+  } catch {
+    return "it says no more";
+  }
 }
 
 function notDecoded(stored: StoredKey, why: string, cause?: unknown): EventValueError {

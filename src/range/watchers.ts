@@ -75,9 +75,14 @@ abstract class LogWatcher<out T> extends PullWatcher<T> {
       if (this.cursor.most <= changesAtOnce) return batchOf(this.feed, this.cursor, decode);
       this.#making = new Making(this.feed, this.cursor, decode, () => this.retry());
     }
-    const batch = this.#making.take();
-    if (batch !== UNKNOWN) this.#making = undefined;
-    return batch;
+    let batch: unknown;
+    try {
+      batch = this.#making.take();
+      return batch;
+    } finally {
+      // Also where its decoder throws.
+      if (batch !== UNKNOWN) this.beginBatch();
+    }
   }
 
   /** Another batch is asked for, or none any more. */
@@ -245,15 +250,42 @@ class Looking {
   }
 }
 
-/** All changes there are, as a batch; `NOTHING` where there are none. */
+/**
+ * All changes there are, as a batch; `NOTHING` where there are none, and where the watcher's own decoder has closed it. They
+ * are decoded before they are taken: whatever a decoder does, nothing is lost.
+ */
 function batchOf<T>(feed: Feed, cursor: Cursor, decode: Decode<T>): Batch<T> | typeof NOTHING {
+  const { log } = feed;
+  for (;;) {
+    const { version } = log;
+    const changes = roomFor<T>(cursor);
+    let count = 0;
+    let looked: number | undefined = 0;
+    while (looked !== undefined) {
+      looked = cursor.look(looked, log.head, Infinity, (entry) => {
+        changes[count++] = changeOf(entry, decode);
+      });
+    }
+    // A decoder may close other watchers, and so have the log swept: then again, with all of it decoded.
+    if (version === log.version) return taken(feed, cursor, changes, count);
+  }
+}
+
+/** An array for all changes there may be: one of a million that grows leaves two of the kind behind. */
+function roomFor<T>({ most }: Cursor): Change<T>[] {
+  const changes: Change<T>[] = [];
+  // One of a few would have room for seventeen.
+  if (most > changesAtOnce) changes.length = most;
+  return changes;
+}
+
+/** The batch, of the changes that the cursor is owed: it takes them. */
+function taken<T>(feed: Feed, cursor: Cursor, changes: Change<T>[], count: number): Batch<T> | typeof NOTHING {
+  if (cursor.closed) return NOTHING;
   const type = cursor.pristine ? "snapshot" : "update";
-  const entries = cursor.batch();
-  if (type === "update" && entries.length === 0) return NOTHING;
-  // In place: there may be a million.
-  const changes = entries as unknown as Change<T>[];
-  for (let i = 0; i < entries.length; i++) changes[i] = changeOf(entries[i] as LogEntry, decode);
-  return { type, revision: feed.log.revision, changes };
+  changes.length = count;
+  cursor.skip();
+  return type === "update" && count === 0 ? NOTHING : { type, revision: feed.log.revision, changes };
 }
 
 /**
@@ -283,9 +315,7 @@ class Making<T> {
     this.#version = log.version;
     if (log.making !== undefined) return;
     log.making = this;
-    this.#changes = [];
-    // An array of a million that grows leaves two of the kind behind.
-    this.#changes.length = cursor.most;
+    this.#changes = roomFor(cursor);
   }
 
   /** It is delivered, or nobody waits for it any more. */
@@ -294,23 +324,25 @@ class Making<T> {
     if (this.#feed.log.making === this) this.#feed.log.making = undefined;
   }
 
-  /** The batch; `UNKNOWN` until it is made, and `NOTHING` where its own decoder has closed the watcher. */
+  /** The batch, as {@link batchOf}; `UNKNOWN` until it is made. */
   take(): Batch<T> | typeof NOTHING | typeof UNKNOWN {
-    const { log } = this.#feed;
-    if (this.#version !== log.version) this.#changes = undefined;
-    const made = this.#looking.goOn((entry) => {
-      if (this.#changes !== undefined) this.#changes[this.#count++] = changeOf(entry, this.#decode);
-      else if (entry.live) decoded(entry, this.#decode);
-    });
-    if (!made) return UNKNOWN;
-    const changes = this.#changes;
+    if (!this.#looking.goOn(this.#show)) return UNKNOWN;
+    const changes = this.#upToDate();
     this.end();
-    if (this.#cursor.closed) return NOTHING;
-    if (changes === undefined || this.#version !== log.version) return batchOf(this.#feed, this.#cursor, this.#decode);
-    const type = this.#cursor.pristine ? "snapshot" : "update";
-    changes.length = this.#count;
-    this.#cursor.skip();
-    return { type, revision: log.revision, changes };
+    return changes === undefined
+      ? batchOf(this.#feed, this.#cursor, this.#decode)
+      : taken(this.#feed, this.#cursor, changes, this.#count);
+  }
+
+  readonly #show = (entry: LogEntry): void => {
+    const changes = this.#upToDate();
+    if (changes !== undefined) changes[this.#count++] = changeOf(entry, this.#decode);
+    else if (entry.live) decoded(entry, this.#decode);
+  };
+
+  #upToDate(): Change<T>[] | undefined {
+    if (this.#version !== this.#feed.log.version) this.#changes = undefined;
+    return this.#changes;
   }
 }
 

@@ -487,6 +487,24 @@ describe("a transport", () => {
     expect(error).toMatchObject({ status: 13, maybeSent: true, cause: expect.any(RangeError) as RangeError });
   });
 
+  test("fails a call that ends well without an answer", async () => {
+    await using server = await startGrpcServer({ call: ({ answer }) => answer(undefined, 0) });
+    const error = await failure(open(server.endpoint).unary(rpc.range, { key }));
+    expect(error).toMatchObject({ status: 13, maybeSent: true, details: "the server sent no answer" });
+  });
+
+  test("leaves nothing of a call that cannot be begun, not even its deadline", async () => {
+    await using server = await startGrpcServer({ call: ({ answer }) => answer(nothing, 0) });
+    const transport = open(server.endpoint);
+    await transport.unary(rpc.range, { key });
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+    const before = timers();
+    expect(await rejection(transport.unary(rpc.range, { key }, { token: "\n", deadlineMs: 60_000 }))).toBeInstanceOf(
+      Error,
+    );
+    expect(timers()).toBe(before);
+  });
+
   test("rejects with what the encoder throws, and goes on", async () => {
     await using server = await startGrpcServer({ call: ({ answer }) => answer(nothing, 0) });
     const transport = open(server.endpoint);

@@ -87,8 +87,8 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
   ],
   [
     "may be read in the midst of its first merge",
-    "const slots = yield* byRevision(moving, stepSize);",
-    "const slots = yield* byRevision(moving, stepSize);\n    this.#merging = false;",
+    "const slots = yield* byRevision(moving, 4 * stepSize);",
+    "const slots = yield* byRevision(moving, 4 * stepSize);\n    this.#merging = false;",
   ],
   [
     "leaves cursors where they stood before its first state",
@@ -142,13 +142,33 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
     "{\n        this.#note(entry);",
   ],
   ["forgets what it handed when more follows", "        this.#note(entry);\n", ""],
-  ["does not drain at the end of a pass", "      this.#drained = log.head;\n", ""],
+  ["does not drain at the end of a pass", "      this.#drained = head;\n", ""],
   [
     "leaves its mark behind",
     "if (this.#mark !== undefined) log.unmark(this.#mark);\n      this.#mark = log",
     "this.#mark = log",
   ],
-  ["sets no mark", "this.#mark = log.marks.enter(log.head);", ""],
+  ["sets no mark", "this.#mark = log.marks.enter(head);", ""],
+  [
+    "gives a change for the last there is when there are others",
+    "this.told = this.final = undefined;",
+    "this.told = undefined;",
+  ],
+  [
+    "gives a change for the last there is to who is in mid-pass",
+    " && this.#handed === undefined) {\n      this.#drain",
+    ") {\n      this.#drain",
+  ],
+  [
+    "takes a change for the last there is to all, that is so to who is in mid-pass",
+    "if (this.#handed === undefined) this.#log.final",
+    "this.#log.final",
+  ],
+  [
+    "gives a change for the last there is to who had drained elsewhere",
+    "final?.from === this.#drained &&",
+    "final !== undefined &&",
+  ],
   [
     "leaves its mark when it closes",
     "if (this.#mark !== undefined) this.#log.unmark(this.#mark);\n    this.#mark = undefined;",
@@ -161,7 +181,7 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
     "this.#index = countUpTo(this.#log.seqs, this.#at);",
     "this.#index = countUpTo(this.#log.seqs, this.#at + 1);",
   ],
-  ["shows what is not owed", "if (entry.seq === seq && this.#isNews(entry)) show(entry);", "show(entry);"],
+  ["shows what is not owed", "if (entry.seq !== seq || !this.#isNews(entry)) continue;", ""],
   [
     "shows one less",
     "const end = Math.min(i + most, slots.length);",

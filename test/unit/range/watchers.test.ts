@@ -11,10 +11,10 @@ const encoder = new TextEncoder();
 const keys = 10_000;
 
 /** A feed whose log holds that many keys, at revisions from 1 on. */
-function filledFeed(): Feed {
+function filledFeed(count: number = keys): Feed {
   const log = new ConflatingLog();
-  for (let i = 1; i <= keys; i++) log.put(`k${i}`, encoder.encode(`${i}`), i, i);
-  log.settle(keys);
+  for (let i = 1; i <= count; i++) log.put(`k${i}`, encoder.encode(`${i}`), i, i);
+  log.settle(count);
   const counts = { freshTo: 1, readers: 0, patienceMs: 0 };
   return { log, waiting: new WaitList(), ended: false, ...counts, demand: () => 1, asked() {}, released() {} };
 }
@@ -103,6 +103,85 @@ describe("a batch of thousands of values", () => {
     expect(log.making).toBeUndefined();
     // Nothing was taken by who gave up.
     expect((await impatient.getBatch()).changes).toEqual((await batch).changes);
+  });
+
+  test("is none where so many slots hold nothing that is owed", async () => {
+    const feed = filledFeed();
+    const { log, waiting } = feed;
+    using watcher = watchRange(feed, text.decode, undefined);
+    await watcher.getBatch();
+    using waiter = watchRange(feed, text.decode, undefined);
+    await waiter.getBatch();
+    const news = waiter.getBatch();
+    // Each key is written as it is.
+    for (let i = 1; i <= keys; i++) log.put(`k${i}`, encoder.encode(`${i}`), keys + i, i);
+    log.settle(2 * keys);
+    waiting.wake();
+    expect(await rejection(watcher.getBatch({ backlogOnly: true }))).toMatchObject({ code: "EV_BACKLOG_DONE" });
+    log.put("k7", encoder.encode("new"), 3 * keys, 7);
+    log.settle(3 * keys);
+    waiting.wake();
+    expect(await news).toMatchObject({ revision: 3 * keys, changes: [{ key: "k7", value: "new" }] });
+  });
+
+  const sizes: [string, number][] = [
+    ["hundreds", 300],
+    ["thousands", keys],
+  ];
+  describe.each(sizes)("whose decoder does what it likes, of %s", (_, size) => {
+    /** A feed with that many keys, of which `gone` others were deleted that one watcher only had been told of. */
+    function swept(gone: number): { feed: Feed; told: ReturnType<typeof watchRange<string>> } {
+      const feed = filledFeed(size + gone);
+      const told = watchRange(feed, text.decode, undefined);
+      return { feed, told };
+    }
+
+    test.each([0, Math.floor(size / 2)])(
+      "holds all changes where that closes another watcher, at value %i",
+      async (at) => {
+        const gone = 2 * size;
+        const { feed, told } = swept(gone);
+        await told.getBatch();
+        // Their deletions are kept for that one; and the others are to be decoded again.
+        let revision = size + gone;
+        for (let i = 1; i <= gone; i++) feed.log.delete(`k${i}`, ++revision);
+        for (let i = 1; i <= size; i++) feed.log.put(`k${gone + i}`, encoder.encode("new"), ++revision, gone + i);
+        feed.log.settle(revision);
+        let decodedSoFar = 0;
+        const decode: Decode<string> = (bytes) => {
+          if (decodedSoFar++ === at) told.close();
+          return text.decode(bytes, "");
+        };
+        const { sweeps } = feed.log;
+        using watcher = watchRange(feed, decode, undefined);
+        const { changes } = await watcher.getBatch();
+        expect(feed.log.sweeps).toBeGreaterThan(sweeps);
+        expect(changes.map(({ key }) => key)).toEqual(Array.from({ length: size }, (_, i) => `k${gone + 1 + i}`));
+        expect(feed.log.making).toBeUndefined();
+      },
+    );
+
+    test("is not delivered where that closes its own watcher", async () => {
+      const { feed } = swept(size);
+      const decode: Decode<string> = (bytes) => {
+        watcher.close();
+        return text.decode(bytes, "");
+      };
+      const watcher = watchRange(feed, decode, undefined);
+      expect(await rejection(watcher.getBatch())).toMatchObject({ code: "EV_CLOSED" });
+      expect(feed.log.making).toBeUndefined();
+    });
+
+    test("tells of values for which it throws what is no text", async () => {
+      const { feed } = swept(size);
+      const decode: Decode<string> = () => {
+        throw Object.create(null);
+      };
+      using watcher = watchRange(feed, decode, undefined);
+      const { changes } = await watcher.getBatch();
+      expect(changes).toHaveLength(2 * size);
+      expect(changes[0]).toMatchObject({ type: "invalid", key: "k1", error: { code: "EV_DECODE" } });
+    });
   });
 
   test("is given up with the watcher", async () => {

@@ -45,7 +45,7 @@ export class WaitList extends List {
   wake(): void {
     for (let left = this.size; left && this.size; left--) {
       if (!admit()) return delay(this);
-      (this.after as PullWatcher<unknown>).wake(this);
+      (this.after as PullWatcher<unknown>).wake();
     }
   }
 }
@@ -140,7 +140,7 @@ export abstract class PullWatcher<out T> implements Watcher<T>, Link {
   get<S extends T>(options: GetOptions<T> & { filter: (value: T) => value is S }): Promise<S>;
   get(options?: GetOptions<T>): Promise<T>;
   get(options?: GetOptions<T>): Promise<unknown> {
-    if (options !== undefined) checkGetOptions(options);
+    checkGetOptions(options);
     return this.ask(false, options as AskOptions | undefined);
   }
 
@@ -187,10 +187,10 @@ export abstract class PullWatcher<out T> implements Watcher<T>, Link {
     return this;
   }
 
-  /** There may be an answer now. It waits in `list`. */
-  wake(list: WaitList): void {
-    list.remove(this);
-    if (!this.attempt()) list.add(this);
+  /** Called by the list: there may be an answer now. */
+  wake(): void {
+    this.unlink();
+    if (!this.attempt()) this.waiting.add(this);
   }
 
   protected unlink(): void {
@@ -199,7 +199,7 @@ export abstract class PullWatcher<out T> implements Watcher<T>, Link {
 
   /** The pending get may have its answer now. While its filter runs `attempt` sees to that by itself. */
   protected retry(): void {
-    if (this.after) this.wake(this.waiting);
+    if (this.after) this.wake();
   }
 
   /** The one way to a value, of `get()`, `getBatch()` and iterators. */
@@ -291,8 +291,7 @@ export abstract class PullWatcher<out T> implements Watcher<T>, Link {
   private settled(): (value: unknown) => void {
     const settle = this.settle!;
     this.settle = this.promise = null;
-    const { request } = this;
-    if (request !== plain && request !== looping) request.reset();
+    this.request.reset();
     return settle;
   }
 

@@ -16,7 +16,7 @@ const watchers: readonly Mutant[] = [
   ["takes a value though the signal is aborted", "if (signal?.aborted) return rejected(signal.reason);", ""],
   ["takes what the filter refuses", "if (!filter || filter(value)) {", "{"],
   ["asks a filter only once", "} while (!this.closed && !signal?.aborted);", "} while (false);"],
-  ["forgets that it waits when a filter refused", "if (!this.attempt()) list.add(this);", "this.attempt();"],
+  ["forgets that it waits when a filter refused", "if (!this.attempt()) this.waiting.add(this);", "this.attempt();"],
   ["does not wait", "this.waiting.add(this);\n    if (signal)", "if (signal)"],
   ["does not hear of aborts while it waits", "if (signal) this.request.await(signal);", ""],
   ["does not say why its signal closed it", "if (until?.aborted) return rejected(until.reason);", ""],

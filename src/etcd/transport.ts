@@ -161,12 +161,6 @@ class GrpcTransport implements Transport {
   readonly #streams: Lane;
   readonly #calls: Lane;
   readonly #bulk: Lane;
-  /** What went with the last call. */
-  #metadata: { readonly token: string | undefined; readonly requireLeader: boolean; readonly metadata: Metadata } = {
-    token: undefined,
-    requireLeader: false,
-    metadata: new Metadata(),
-  };
   /** Everything that has not ended. */
   readonly #open = new Set<OpenCall>();
   #closed = false;
@@ -189,7 +183,7 @@ class GrpcTransport implements Transport {
     if (this.#closed) return Promise.reject(this.#afterClose());
     return new Promise((resolve, reject) => {
       const bytes = asBuffer(method.encode(request));
-      const metadata = this.#metadataOf(options);
+      const metadata = metadataOf(options);
       const connection = (method.bulk === true ? this.#bulk : this.#calls).connection();
       const deadline = deadlineMs === undefined ? Infinity : Date.now() + deadlineMs;
       // Not by `makeUnaryRequest`, which takes a stack trace of each call, and has it go through interceptors that there
@@ -243,7 +237,7 @@ class GrpcTransport implements Transport {
       });
       return { send: () => undefined, close: () => void (silent = true) };
     }
-    const metadata = this.#metadataOf(options);
+    const metadata = metadataOf(options);
     const connection = this.#streams.connection();
     connection.enter();
     const call = connection.client.makeBidiStreamRequest(method.path, same, same, metadata);
@@ -290,17 +284,6 @@ class GrpcTransport implements Transport {
     this.#bulk.close();
   }
 
-  /** What goes with a call. grpc-js makes a copy of it for each. */
-  #metadataOf({ token, requireLeader = true }: CallOptions): Metadata {
-    const last = this.#metadata;
-    if (last.token === token && last.requireLeader === requireLeader) return last.metadata;
-    const metadata = new Metadata();
-    if (requireLeader) metadata.set("hasleader", "true");
-    if (token !== undefined) metadata.set("token", token);
-    this.#metadata = { token, requireLeader, metadata };
-    return metadata;
-  }
-
   #afterClose(): TransportError {
     return new TransportError(this.#endpoint.url, statusCodes.CANCELLED, "the transport was closed", false);
   }
@@ -326,6 +309,13 @@ class GrpcTransport implements Transport {
 /** The same bytes: copied only where grpc-js needs them to be a Buffer and copies itself. */
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function metadataOf({ token, requireLeader = true }: CallOptions): Metadata {
+  const metadata = new Metadata();
+  if (requireLeader) metadata.set("hasleader", "true");
+  if (token !== undefined) metadata.set("token", token);
+  return metadata;
 }
 
 /** As grpc-js says it. */

@@ -38,8 +38,7 @@
  *       untrue since the last sweep waits for the next one.)
  * - I4  A cursor is owed none of the entries that stand at or before its position.
  * - I5  Blank slots, deleted keys that nobody is owed, and lifetimes in which nobody drained, are together at most
- *       `work`, but for one of each where passes have ended since; `settle` and most ends of a pass sweep when that is
- *       more than half of what there is to go through.
+ *       `work`; `settle` and the end of a pass sweep when that is more than half of what there is to go through.
  *       So memory follows live keys and owed deletions, and sweeping is a constant share of each update.
  *
  * This file is pure and synchronous: it does not wait, decode, or speak to anything. Whoever feeds it (a backend) sees
@@ -225,15 +224,6 @@ interface Staged {
   readonly stepSize: number;
 }
 
-/**
- * A change with which a pass came to its end: all that is owed, until the next change, to who had drained at `from`. Of ten
- * thousand watchers that wait for an update all but the first are given it without looking for it.
- */
-interface Final {
-  readonly from: number;
-  readonly entry: Entry;
-}
-
 /** A range of keys as a store holds it, in the order of its changes. Made empty; a `merge` gives the first state. */
 export class ConflatingLog {
   /** All entries there are. */
@@ -260,9 +250,6 @@ export class ConflatingLog {
   making: object | undefined;
 
   // What follows is shared with the cursors, and not for anybody else.
-
-  /** The change that a cursor was given last with which its pass came to its end. @internal */
-  final: Final | undefined;
 
   /** The number of the newest slot there ever was. @internal */
   head = 0;
@@ -366,7 +353,7 @@ export class ConflatingLog {
   /** All changes up to `revision` were made: the state is whole, and cursors may read. */
   settle(revision: number): void {
     this.#revision = revision;
-    this.told = this.final = undefined;
+    this.told = undefined;
     this.tidy();
   }
 
@@ -628,11 +615,6 @@ export class Cursor {
     if (this.#closed) return undefined;
     // Who waits asks before and after each wake, mostly in vain.
     if (this.#drained === this.#log.head) return undefined;
-    const { final } = this.#log;
-    if (final?.from === this.#drained && this.#handed === undefined) {
-      this.#drain();
-      return final.entry;
-    }
     const entry = this.#seek();
     if (entry !== undefined) {
       this.#at = entry.seq;
@@ -642,7 +624,6 @@ export class Cursor {
         this.#note(entry);
         return entry;
       }
-      if (this.#handed === undefined) this.#log.final = { from: this.#drained, entry };
     }
     this.#endPass();
     return entry;
@@ -759,21 +740,15 @@ export class Cursor {
 
   /** It knows all there is now. */
   #endPass(): void {
-    this.#unpinAll();
-    this.#drain();
-    this.#log.tidy();
-  }
-
-  /** It has nothing in its list, and stands where it knows all there is. */
-  #drain(): void {
     const log = this.#log;
-    const { head } = log;
-    this.#at = head;
-    if (this.#drained !== head) {
-      this.#drained = head;
+    this.#unpinAll();
+    this.#at = log.head;
+    if (this.#drained !== log.head) {
+      this.#drained = log.head;
       if (this.#mark !== undefined) log.unmark(this.#mark);
-      this.#mark = log.marks.enter(head);
+      this.#mark = log.marks.enter(log.head);
     }
+    log.tidy();
     this.#index = log.slots.length;
     this.#sweeps = log.sweeps;
   }

@@ -142,33 +142,13 @@ const mutants: ReadonlyArray<readonly [wrong: string, right: string, instead: st
     "{\n        this.#note(entry);",
   ],
   ["forgets what it handed when more follows", "        this.#note(entry);\n", ""],
-  ["does not drain at the end of a pass", "      this.#drained = head;\n", ""],
+  ["does not drain at the end of a pass", "      this.#drained = log.head;\n", ""],
   [
     "leaves its mark behind",
     "if (this.#mark !== undefined) log.unmark(this.#mark);\n      this.#mark = log",
     "this.#mark = log",
   ],
-  ["sets no mark", "this.#mark = log.marks.enter(head);", ""],
-  [
-    "gives a change for the last there is when there are others",
-    "this.told = this.final = undefined;",
-    "this.told = undefined;",
-  ],
-  [
-    "gives a change for the last there is to who is in mid-pass",
-    " && this.#handed === undefined) {\n      this.#drain",
-    ") {\n      this.#drain",
-  ],
-  [
-    "takes a change for the last there is to all, that is so to who is in mid-pass",
-    "if (this.#handed === undefined) this.#log.final",
-    "this.#log.final",
-  ],
-  [
-    "gives a change for the last there is to who had drained elsewhere",
-    "final?.from === this.#drained &&",
-    "final !== undefined &&",
-  ],
+  ["sets no mark", "this.#mark = log.marks.enter(log.head);", ""],
   [
     "leaves its mark when it closes",
     "if (this.#mark !== undefined) this.#log.unmark(this.#mark);\n    this.#mark = undefined;",

@@ -11,7 +11,7 @@ import { isOutdated } from "./newest.mjs";
 
 const help = `usage: npm run bench -- [options]
 
-  --quick         a minute instead of twenty; enough to see what broke, not to tell tenths
+  --quick         a minute or a half more, instead of twenty; enough to see what broke, not to tell tenths
   --only TEXT     only questions whose names contain this
   --list          the questions, by name
   --write         put the results into docs/performance.md, and the plots beside it

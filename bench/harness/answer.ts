@@ -2,7 +2,7 @@
 
 /** How much is to be measured. */
 export interface Scale {
-  /** A minute for everything: enough to see whether something broke, not to tell tenths. */
+  /** A minute, or a half more, for everything: enough to see whether something broke, not to tell tenths. */
   readonly quick: boolean;
 }
 
